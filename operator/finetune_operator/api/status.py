@@ -1,0 +1,212 @@
+"""What we say of a job under `status`: whole, computed in one place, written once a pass."""
+
+from enum import StrEnum
+
+from pydantic import AwareDatetime, Field
+
+from finetune_operator.api.base import ApiModel
+from finetune_operator.api.conditions import Conditions
+from finetune_operator.api.spec import Accelerator, Method
+
+
+class Offload(StrEnum):
+    """Where optimizer state, and with Parameters also weights, live outside the device."""
+
+    NONE = "None"
+    OPTIMIZER = "Optimizer"
+    PARAMETERS = "Parameters"
+
+
+class Checkpointing(StrEnum):
+    """Whether activations are kept or computed again in the backward pass."""
+
+    NONE = "None"
+    FULL = "Full"
+
+
+class Decision(StrEnum):
+    """The verdict on a finished run."""
+
+    KEEP = "Keep"
+    ITERATE = "Iterate"
+    DISCARD = "Discard"
+
+
+class ModelStatus(ApiModel):
+    """The base model as it was read."""
+
+    architecture: str
+    parameters: int
+    revision: str | None = None
+
+
+class TokenStatus(ApiModel):
+    """Row lengths in tokens."""
+
+    p50: int
+    p95: int
+    max: int
+
+
+class Fault(ApiModel):
+    """One malformed row."""
+
+    file: str
+    line: int
+    message: str
+
+
+class DatasetStatus(ApiModel):
+    """The data as it was read."""
+
+    format: str
+    rows: int
+    skipped: int
+    tokens: TokenStatus
+    faults: tuple[Fault, ...] = ()
+
+
+class DeviceStatus(ApiModel):
+    """The device an option is for."""
+
+    accelerator: Accelerator
+    product: str
+    memory: str
+
+
+class MemoryStatus(ApiModel):
+    """Memory a device, as text with a unit; what the whole is made of."""
+
+    required: str
+    available: str
+    components: dict[str, str] = Field(default_factory=dict)
+
+
+class OptionStatus(ApiModel):
+    """One viable way to train."""
+
+    id: str
+    recommended: bool = False
+    because: str
+    method: Method
+    zero_stage: int
+    offload: Offload
+    nodes: int
+    devices_per_node: int
+    device: DeviceStatus
+    precision: str
+    micro_batch_size: int
+    gradient_accumulation: int
+    gradient_checkpointing: Checkpointing
+    memory: MemoryStatus
+    trainable_parameters: int
+    trainable_share: str
+    tokens_per_second: int
+    duration: str
+    cost: str | None = None
+    quality: str
+    best_for: str
+    tight: bool = False
+
+
+class RejectedStatus(ApiModel):
+    """One way that isn't viable, and why."""
+
+    option: str
+    reason: str
+    message: str
+
+
+class HardwareNeed(ApiModel):
+    """Hardware in generic terms."""
+
+    devices: int
+    """In all, over the nodes."""
+    nodes: int
+    memory: str
+    cores: int
+    ram: str
+    disk: str
+    option: str
+    """The way of training that this would carry."""
+
+
+class HardwareAdvice(ApiModel):
+    """What it would take."""
+
+    minimum: HardwareNeed
+    recommended: HardwareNeed
+
+
+class PlanStatus(ApiModel):
+    """The choice that was made."""
+
+    option: str
+    hash: str
+
+
+class ProgressStatus(ApiModel):
+    """Where training is."""
+
+    step: int
+    steps: int
+    epoch: str
+    loss: str
+    learning_rate: str
+    tokens_per_second: int
+    remaining: str
+    updated_at: AwareDatetime
+
+
+class CheckpointStatus(ApiModel):
+    """The newest complete checkpoint."""
+
+    step: int
+    path: str
+    saved_at: AwareDatetime
+
+
+class MemoryCheck(ApiModel):
+    """Predicted against measured peak of one device."""
+
+    predicted: str
+    measured: str
+
+
+class EvaluationStatus(ApiModel):
+    """Base model against result, and the verdict."""
+
+    rows: int
+    baseline: dict[str, str]
+    tuned: dict[str, str]
+    decision: Decision
+    because: str
+    next_step: str
+
+
+class OutputStatus(ApiModel):
+    """What was left behind."""
+
+    path: str
+    bytes: int
+    digest: str
+
+
+class FineTuneJobStatus(ApiModel):
+    """Everything we say of a job."""
+
+    observed_generation: int = -1
+    phase: str = "Pending"
+    """Printed from the conditions; nothing reads it."""
+    conditions: Conditions = ()
+    model: ModelStatus | None = None
+    dataset: DatasetStatus | None = None
+    options: tuple[OptionStatus, ...] = ()
+    rejected: tuple[RejectedStatus, ...] = ()
+    hardware: HardwareAdvice | None = None
+    plan: PlanStatus | None = None
+    progress: ProgressStatus | None = None
+    checkpoint: CheckpointStatus | None = None
+    memory: MemoryCheck | None = None
+    evaluation: EvaluationStatus | None = None
+    output: OutputStatus | None = None

@@ -1,0 +1,94 @@
+"""The program `finetune`, also `kubectl finetune`: one verb a module, errors turned into codes in one place."""
+
+import os
+import sys
+import traceback
+from pathlib import Path
+
+import click
+
+from finetune_operator import __version__
+from finetune_operator.cli.errors import EXIT_CODES_HELP, exit_code_of
+from finetune_operator.cli.plan import plan_command
+from finetune_operator.cli.report import report_command
+from finetune_operator.cli.run import run_command
+from finetune_operator.cli.status import status_command
+from finetune_operator.exceptions import FineTuneError
+from finetune_trainer.exit_codes import ExitCode
+
+INTERRUPTED = 130
+"""What shells expect of a program that Ctrl-C ended."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES_HELP)
+@click.version_option(__version__, "--version", message="finetune %(version)s")
+@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+def finetune(*, debug: bool) -> None:
+    """Fine-tune a language model: see every way that fits, choose one, get a result that is proven better or not.
+
+    \b
+    A job is a YAML file of kind FineTuneJob. The way of a job:
+      finetune plan job.yaml                     what fits this machine, with memory, speed and time
+      finetune run job.yaml --option lora-cpu    train, evaluate before and after, decide
+      finetune status job.yaml                   where it is (from another terminal)
+      finetune report job.yaml                   what came out
+
+    Nothing is ever chosen for you: `run` without an option lists what is viable and asks.
+    Ctrl-C stops with a checkpoint; the same command goes on from there, also after a crash.
+    """
+    del debug  # read in main(), where errors end
+
+
+for command in (plan_command, run_command, status_command, report_command):
+    finetune.add_command(command)
+
+
+def main() -> None:
+    """Run the program and end the process with its code."""
+    sys.exit(invoke(sys.argv[1:], program_name(sys.argv[0])))
+
+
+def program_name(argv0: str) -> str:
+    """How the user called us: kubectl runs a plugin by its file name."""
+    return "kubectl finetune" if Path(argv0).name.startswith("kubectl-") else "finetune"
+
+
+def invoke(arguments: list[str], name: str) -> int:
+    """Run one command line; its exit code."""
+    try:
+        return _answer(arguments, name)
+    except FineTuneError as e:
+        _explain(arguments, str(e))
+        return exit_code_of(e)
+    except Exception as e:  # noqa: BLE001  the outermost loop: a user gets a sentence, and a traceback on request
+        _explain(arguments, f"unexpected {type(e).__name__}: {e}; this is a fault of finetune: --debug shows where")
+        return int(ExitCode.INTERNAL)
+
+
+def _answer(arguments: list[str], name: str) -> int:
+    code: int | None
+    try:
+        code = finetune.main(arguments, prog_name=name, standalone_mode=False)
+    except click.exceptions.Exit as e:
+        code = e.exit_code
+    except click.ClickException as e:
+        e.show()
+        code = e.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("stopped; nothing is left half-written", err=True)
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # the reader of our output is gone (| head): point stdout elsewhere, or Python complains while it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = int(ExitCode.OK)
+    return code or 0
+
+
+def _explain(arguments: list[str], sentence: str) -> None:
+    if "--debug" in arguments:
+        traceback.print_exc()
+    click.echo(f"error: {sentence}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""A job's status from what is observed: every function takes the status so far and gives the next one."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final, assert_never
+
+from finetune_operator.api.conditions import Condition, ConditionStatus, ConditionType, set_condition
+from finetune_operator.api.status import (
+    CheckpointStatus,
+    DatasetStatus,
+    Decision,
+    EvaluationStatus,
+    Fault,
+    FineTuneJobStatus,
+    MemoryCheck,
+    ModelStatus,
+    OutputStatus,
+    PlanStatus,
+    ProgressStatus,
+    TokenStatus,
+)
+from finetune_operator.constants import MAX_FAULTS
+from finetune_operator.lifecycle.options import option_status
+from finetune_operator.lifecycle.phase import phase_of
+from finetune_operator.planner.facts import Facts
+from finetune_operator.planner.plan import Plan
+from finetune_operator.units import format_duration, format_memory
+from finetune_trainer.events import (
+    CheckpointEvent,
+    DataFacts,
+    EvaluationEvent,
+    Event,
+    FailureEvent,
+    InspectionFacts,
+    PhaseEvent,
+    ResultEvent,
+    ResumeEvent,
+    StepEvent,
+    WarningEvent,
+)
+from finetune_trainer.exit_codes import MEANINGS, ExitCode
+
+GENERATION: Final = 1
+"""Of a job that no API server numbers."""
+
+
+def begun(
+    facts: Facts, inspection: InspectionFacts | None, plan: Plan, bundle_hash: str, now: datetime
+) -> FineTuneJobStatus:
+    """The status of a run whose plan is chosen and whose files are rendered."""
+    status = FineTuneJobStatus(
+        observed_generation=GENERATION,
+        model=_model(facts, plan),
+        dataset=_dataset(inspection.train) if inspection is not None else None,
+        options=(option_status(plan, recommended=False),),
+        plan=PlanStatus(option=plan.id, hash=bundle_hash),
+    )
+    status = _with(status, ConditionType.ACCEPTED, "Valid", "the spec is consistent", now)
+    status = _with(status, ConditionType.INSPECTED, "Read", "model and dataset have been read", now)
+    return _with(status, ConditionType.PLANNED, "Chosen", f"option {plan.id} is chosen", now)
+
+
+def started(status: FineTuneJobStatus, now: datetime) -> FineTuneJobStatus:
+    """A session of the trainer begins; an earlier session's failure is history."""
+    kept = tuple(c for c in status.conditions if c.type is not ConditionType.FAILED)
+    status = status.model_copy(update={"conditions": kept})
+    return _with(status, ConditionType.RUNNING, "Starting", "the trainer is starting", now, ConditionStatus.FALSE)
+
+
+def advance(status: FineTuneJobStatus, event: Event, now: datetime) -> FineTuneJobStatus:
+    """The status after one event of the trainer."""
+    told = status
+    match event:
+        case StepEvent():
+            told = _running(status.model_copy(update={"progress": _progress(event, now)}), "training", now)
+        case PhaseEvent():
+            told = _running(status, event.message, now)
+        case ResumeEvent():
+            told = _running(status, f"goes on from step {event.step}", now)
+        case CheckpointEvent():
+            saved = CheckpointStatus(step=event.step, path=event.path, saved_at=now)
+            told = status.model_copy(update={"checkpoint": saved})
+        case ResultEvent():
+            told = _succeeded(status, event, now)
+        case FailureEvent():
+            told = _failed(status, event, now)
+        case EvaluationEvent() | InspectionFacts() | WarningEvent():
+            pass
+        case _ as never:
+            assert_never(never)
+    return told
+
+
+def metric_texts(metrics: Mapping[str, float]) -> dict[str, str]:
+    """Metrics as text, since a status holds no floats."""
+    return {name: f"{value:.4g}" for name, value in metrics.items()}
+
+
+def _model(facts: Facts, plan: Plan) -> ModelStatus:
+    named = facts.model.config.get("architectures") or [facts.model.config.get("model_type", "unknown")]
+    return ModelStatus(architecture=str(named[0]), parameters=plan.total_parameters)
+
+
+def _dataset(data: DataFacts) -> DatasetStatus:
+    return DatasetStatus(
+        format=data.format,
+        rows=data.rows,
+        skipped=data.skipped,
+        tokens=TokenStatus(p50=data.lengths.p50, p95=data.lengths.p95, max=data.lengths.max),
+        faults=tuple(Fault(file=f.file, line=f.line, message=f.message) for f in data.faults[:MAX_FAULTS]),
+    )
+
+
+def _progress(event: StepEvent, now: datetime) -> ProgressStatus:
+    return ProgressStatus(
+        step=event.step,
+        steps=event.steps,
+        epoch=f"{event.epoch:.2f}",
+        loss=f"{event.loss:.4g}",
+        learning_rate=f"{event.learning_rate:.3g}",
+        tokens_per_second=round(event.tokens_per_second),
+        remaining=format_duration(event.remaining_seconds),
+        updated_at=now,
+    )
+
+
+def _succeeded(status: FineTuneJobStatus, event: ResultEvent, now: datetime) -> FineTuneJobStatus:
+    evaluation = EvaluationStatus(
+        rows=event.rows,
+        baseline=metric_texts(event.baseline),
+        tuned=metric_texts(event.tuned),
+        decision=Decision(event.decision),
+        because=event.because,
+        next_step=event.next_step,
+    )
+    status = status.model_copy(
+        update={
+            "evaluation": evaluation,
+            "memory": MemoryCheck(
+                predicted=format_memory(event.memory_predicted),
+                measured=format_memory(event.memory_measured),
+            ),
+            "output": OutputStatus(path=event.output, bytes=event.output_bytes, digest=event.digest),
+        },
+    )
+    status = _with(status, ConditionType.RUNNING, "Finished", "training has ended", now, ConditionStatus.FALSE)
+    return _with(status, ConditionType.SUCCEEDED, "Completed", "the output is complete and validated", now)
+
+
+def _failed(status: FineTuneJobStatus, event: FailureEvent, now: datetime) -> FineTuneJobStatus:
+    reason = MEANINGS[ExitCode(event.code)].reason if event.code in set(ExitCode) else "InternalError"
+    status = _with(status, ConditionType.RUNNING, reason, event.message, now, ConditionStatus.FALSE)
+    if event.code == ExitCode.INTERRUPTED:
+        # stopped on request with a checkpoint: the same command goes on, nothing has failed
+        return status
+    return _with(status, ConditionType.FAILED, reason, event.message, now)
+
+
+def _running(status: FineTuneJobStatus, message: str, now: datetime) -> FineTuneJobStatus:
+    return _with(status, ConditionType.RUNNING, "Running", message, now)
+
+
+def _with(
+    status: FineTuneJobStatus,
+    kind: ConditionType,
+    reason: str,
+    message: str,
+    now: datetime,
+    value: ConditionStatus = ConditionStatus.TRUE,
+) -> FineTuneJobStatus:
+    condition = Condition(
+        type=kind,
+        status=value,
+        reason=reason,
+        message=message,
+        observed_generation=GENERATION,
+        last_transition_time=now,
+    )
+    conditions = set_condition(status.conditions, condition)
+    return status.model_copy(update={"conditions": conditions, "phase": phase_of(conditions)})

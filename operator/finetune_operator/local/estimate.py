@@ -1,0 +1,90 @@
+"""Token lengths without a tokenizer: for planning a model that is known and not here."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from finetune_operator.exceptions import DatasetInvalidError
+from finetune_operator.planner.facts import DatasetFacts
+
+CHARACTERS_A_TOKEN: Final = 4
+"""English prose in byte-pair vocabularies of 30 to 150 thousand entries; code and other scripts take fewer, so that a
+plan from this is too small for them."""
+
+TEMPLATE_TOKENS: Final = 16
+"""What a chat template adds to a row of one question and one answer: role marks, ends of turn."""
+
+
+def estimate_dataset(train: Path, evaluation: Path | None, fraction: float | None, max_length: int) -> DatasetFacts:
+    """The data's size from its characters.
+
+    Raises:
+        DatasetInvalidError: a file can't be read, a line isn't a JSON object, or no row is left.
+    """
+    lengths = _usable_lengths(train, max_length)
+    held = _usable_lengths(evaluation, max_length) if evaluation is not None else []
+    if fraction is not None:
+        count = max(1, round(len(lengths) * fraction))
+        if count == len(lengths):
+            raise DatasetInvalidError(
+                f"{train}: evaluation.fraction {fraction:g} holds out all of its {count} rows; write a smaller one",
+            )
+        # evenly over the sorted lengths: what a random split has on average
+        held = lengths[:: max(1, len(lengths) // count)][:count]
+    rows = len(lengths) - (len(held) if fraction is not None else 0)
+    return DatasetFacts(
+        rows=rows,
+        tokens=round(sum(lengths) * rows / len(lengths)),
+        p50=lengths[len(lengths) // 2],
+        p95=lengths[min(len(lengths) - 1, len(lengths) * 95 // 100)],
+        longest=lengths[-1],
+        evaluation_rows=len(held),
+        evaluation_tokens=sum(held),
+    )
+
+
+def _usable_lengths(path: Path, max_length: int) -> list[int]:
+    """Of the rows that training would not skip, in order of length."""
+    found = list(_lengths(path))
+    if not found:
+        raise DatasetInvalidError(f"{path}: is empty; write one JSON object a line")
+    lengths = sorted(n for n in found if n <= max_length)
+    if not lengths:
+        raise DatasetInvalidError(
+            f"{path}: all {len(found)} rows are over dataset.maxLength {max_length}, the shortest has about "
+            f"{min(found)} tokens; write a larger maxLength",
+        )
+    return lengths
+
+
+def _lengths(path: Path) -> Iterator[int]:
+    try:
+        with path.open(encoding="utf-8-sig") as f:
+            for number, line in enumerate(f, start=1):
+                if line.strip():
+                    yield TEMPLATE_TOKENS + _characters(_row(path, number, line)) // CHARACTERS_A_TOKEN
+    except OSError as e:
+        raise DatasetInvalidError(f"{path}: can't be read: {e.strerror}; write the path of a .jsonl file") from e
+    except UnicodeDecodeError as e:
+        raise DatasetInvalidError(f"{path}: is not UTF-8; save it as UTF-8") from e
+
+
+def _row(path: Path, number: int, line: str) -> Any:
+    try:
+        row = json.loads(line.rstrip())
+    except json.JSONDecodeError as e:
+        sentence = f"is not JSON ({e.msg}, column {e.colno}); write one object a line"
+        raise DatasetInvalidError(f"{path}:{number}: {sentence}") from e
+    except RecursionError as e:
+        raise DatasetInvalidError(f"{path}:{number}: is nested too deeply; write one object a line") from e
+    if not isinstance(row, dict):
+        raise DatasetInvalidError(f"{path}:{number}: is not a JSON object; write one object a line")
+    return row
+
+
+def _characters(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return sum(_characters(child) for child in children)

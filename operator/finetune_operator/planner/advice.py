@@ -1,0 +1,158 @@
+"""The same estimate turned round: which hardware would do."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from finetune_operator.api.spec import Accelerator, Method
+from finetune_operator.api.status import Offload
+from finetune_operator.planner.candidates import strategies
+from finetune_operator.planner.capacity import Device, NodeClass
+from finetune_operator.planner.checks import disk_bytes
+from finetune_operator.planner.naming import option_id
+from finetune_operator.planner.plan import Advice, Hardware, MemoryEstimate, PrecisionUsed
+from finetune_operator.planner.question import Question
+from finetune_operator.planner.solver import RESERVE, Place, least_memory, resolve_precision
+from finetune_operator.planner.workload import Workload
+from finetune_operator.units import GIB, Bytes
+
+GPU_SIZES: Final = (16, 24, 32, 40, 48, 80, 96, 141, 192)
+"""GiB of device memory to choose from."""
+
+GPU_FREE: Final = 0.93
+"""Share of a GPU's nominal memory that is there: 22.5 of 24 GiB on an L4, 44.5 of 48 on an L40S."""
+
+RAM_SIZES: Final = (8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+"""GiB of RAM to choose from."""
+
+RAM_FREE: Final = 0.9
+"""Share of a machine's RAM that is free for us."""
+
+COUNTS: Final = ((1, 1), (1, 2), (1, 4), (1, 8), (2, 8), (4, 8), (8, 8), (16, 8), (32, 8))
+"""Nodes and devices a node to choose from."""
+
+CORES_PER_DEVICE: Final = 8
+"""Cores for each device: its process, data, and a CPU optimizer where one is used."""
+
+COMFORT: Final = 0.8
+"""Share of the memory that recommended hardware uses at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """One answer, before it is worded."""
+
+    option: str
+    nodes: int
+    devices: int
+    size: int
+    """GiB a device."""
+    memory: MemoryEstimate
+    place: Place
+    workload: Workload
+
+    @property
+    def cost(self) -> tuple[int, int]:
+        """What is to be small: device memory in all, then the number of devices."""
+        world = self.nodes * self.devices
+        return world * self.size, world
+
+
+def advise(question: Question) -> Mapping[Method, Advice]:
+    """Hardware for each method that is asked about, where any would do."""
+    found = {m: _for_method(question, w) for m, w in question.workloads.items()}
+    return {m: advice for m, advice in found.items() if advice is not None}
+
+
+def _for_method(question: Question, workload: Workload) -> Advice | None:
+    minimum = min(_shapes(question, workload, 1.0, offload=True), key=lambda s: s.cost, default=None)
+    comfortable = min(_shapes(question, workload, COMFORT, offload=False), key=lambda s: s.cost, default=None)
+    if minimum is None:
+        return None
+    return Advice(minimum=_hardware(question, minimum), recommended=_hardware(question, comfortable or minimum))
+
+
+def _shapes(question: Question, workload: Workload, share: float, *, offload: bool) -> Iterator[Shape]:
+    """For each count and strategy the smallest size that does."""
+    hardware = question.spec.hardware
+    kind = hardware.accelerator or Accelerator.GPU
+    on_cpu = kind is Accelerator.CPU
+    sizes, free = (RAM_SIZES, RAM_FREE) if on_cpu else (GPU_SIZES, GPU_FREE)
+    for nodes, devices in ((1, 1),) if on_cpu else COUNTS:
+        if hardware.nodes not in {None, nodes} or hardware.devices_per_node not in {None, devices}:
+            continue
+        if question.spec.training.batch_size % (nodes * devices):
+            continue
+        for stage, where in strategies(workload.method, kind, nodes * devices):
+            if where is not Offload.NONE and not offload:
+                continue
+            place = _place(question, kind, (stage, where), (nodes, devices))
+            memory = least_memory(workload, place, question.data.longest, question.spec.training.batch_size)
+            size = next((s for s in sizes if memory.device_total <= s * GIB * free * (1 - RESERVE) * share), None)
+            if size is not None:
+                tag = "cpu" if on_cpu else f"{size}g"
+                yield Shape(
+                    option=option_id(workload.method, (stage, where), (nodes, devices), tag, kind),
+                    nodes=nodes,
+                    devices=devices,
+                    size=size,
+                    memory=memory,
+                    place=place,
+                    workload=workload,
+                )
+
+
+def _place(question: Question, kind: Accelerator, sharding: tuple[int, Offload], counts: tuple[int, int]) -> Place:
+    """Hardware of that shape; its memory is what is looked for."""
+    nothing = Bytes(0)
+    # every GPU for training since 2020 computes in bfloat16; a processor is taken as the plainest one
+    bf16 = kind is Accelerator.GPU
+    device = Device(accelerator=kind, product="any", memory=nothing, free=nothing, bf16=bf16, peak_flops=1.0)
+    node_class = NodeClass(
+        name="any",
+        device=device,
+        devices_per_node=counts[1],
+        nodes=counts[0],
+        cores=CORES_PER_DEVICE * counts[1],
+        ram=nothing,
+        free_ram=nothing,
+        disk=nothing,
+        nvme=False,
+    )
+    precision = resolve_precision(question.spec.training.precision, device)
+    return Place(
+        node_class=node_class,
+        stage=sharding[0],
+        offload=sharding[1],
+        nodes=counts[0],
+        devices_per_node=counts[1],
+        precision=precision or PrecisionUsed.FP32,
+    )
+
+
+def _hardware(question: Question, shape: Shape) -> Hardware:
+    # wherever the weights are now, that hardware doesn't have them yet
+    disk = 2 * question.architecture.total_parameters + disk_bytes(question, shape.workload, shape.place.sharding)
+    on_cpu = shape.place.node_class.device.accelerator is Accelerator.CPU
+    ram = shape.size * GIB if on_cpu else _ram(shape.memory.host)
+    return Hardware(
+        option=shape.option,
+        zero_stage=shape.place.stage,
+        offload=shape.place.offload,
+        devices=shape.nodes * shape.devices,
+        nodes=shape.nodes,
+        memory=Bytes(shape.size * GIB),
+        cores=shape.place.node_class.cores,
+        ram=Bytes(ram),
+        disk=Bytes(_round_up(disk, 10 * GIB)),
+    )
+
+
+def _ram(host: int) -> int:
+    """The next common amount; beyond the largest, what it takes."""
+    need = host / RAM_FREE
+    return next((s * GIB for s in RAM_SIZES if s * GIB >= need), _round_up(int(need), 1024 * GIB))
+
+
+def _round_up(count: int, unit: int) -> int:
+    return -(-count // unit) * unit

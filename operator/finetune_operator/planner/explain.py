@@ -1,0 +1,194 @@
+"""How one plan's memory adds up: each component as a sum in words and numbers."""
+
+from dataclasses import dataclass
+
+from finetune_operator.api.spec import Accelerator, FineTuneJobSpec, Method
+from finetune_operator.api.status import Checkpointing, Offload
+from finetune_operator.planner.architecture import read_architecture
+from finetune_operator.planner.facts import Facts
+from finetune_operator.planner.memory import (
+    ALLOCATOR_SHARE,
+    COLLECTIVES,
+    CPU_TILE_BYTES,
+    DRIVER_CONTEXT,
+    TILE_TOKENS,
+    TILE_VOCABULARY,
+    Peak,
+    Setting,
+    layer_bytes,
+    moments,
+)
+from finetune_operator.planner.plan import Plan, PrecisionUsed
+from finetune_operator.planner.sentences import plural, share
+from finetune_operator.planner.states import ELEMENT_BYTES, Sharding, device_states, optimizer_bytes
+from finetune_operator.planner.workload import Workload, read_workload
+from finetune_operator.units import Bytes, gib, human_count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One component."""
+
+    component: str
+    formula: str
+    """What it is made of, in words and numbers."""
+    bytes: Bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """A plan's memory, line by line; the lines add up to what one device must hold."""
+
+    peak: str
+    """When it is highest."""
+    lines: tuple[Line, ...]
+    host: Line | None
+    """RAM of a node; None for a CPU, whose RAM is the device's memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """A plan with what it was made from."""
+
+    plan: Plan
+    workload: Workload
+    setting: Setting
+    peak: Peak
+
+    @property
+    def element(self) -> int:
+        return ELEMENT_BYTES[self.plan.precision]
+
+    @property
+    def stage(self) -> int:
+        return self.plan.zero_stage
+
+
+def explain(plan: Plan, spec: FineTuneJobSpec, facts: Facts) -> Explanation:
+    """The arithmetic of a plan that was made from that job and those facts."""
+    workload = read_workload(read_architecture(facts.model.config), plan.method, spec.adapter)
+    setting = setting_of(plan, facts.dataset.longest)
+    found = moments(workload, setting, device_states(workload, setting.sharding))
+    peak = max(found, key=lambda name: found[name])
+    known = _Known(plan=plan, workload=workload, setting=setting, peak=peak)
+    formulas = {
+        "weights": _weights(known),
+        "gradients": _gradients(known),
+        "optimizer": _optimizer(known),
+        "activations": _activations(known),
+        "logits": _logits(known),
+        "buckets": "gradients on their way between devices: ZeRO's reduce bucket",
+        "gathered": _gathered(known),
+        "context": _context(known),
+    }
+    lines = tuple(
+        Line(component=name, formula=formulas[name], bytes=Bytes(count))
+        for name, count in plan.memory.components().items()
+        if count
+    )
+    return Explanation(peak=peak.value, lines=lines, host=_host(known))
+
+
+def setting_of(plan: Plan, longest: int) -> Setting:
+    """The setting that a plan's memory was estimated for."""
+    return Setting(
+        accelerator=plan.node_class.device.accelerator,
+        sharding=Sharding(stage=plan.zero_stage, offload=plan.offload, world=plan.world, precision=plan.precision),
+        ranks_per_node=plan.devices_per_node,
+        micro_batch=plan.micro_batch,
+        length=longest,
+        accumulation=plan.accumulation,
+        checkpointing=plan.checkpointing,
+    )
+
+
+def _shared(known: _Known, from_stage: int) -> str:
+    """How ZeRO divides a component."""
+    if known.stage < from_stage or known.plan.world == 1:
+        return ""
+    return f" / {known.plan.world} devices (ZeRO-{known.stage})"
+
+
+def _weights(known: _Known) -> str:
+    w = known.workload
+    own = human_count(w.trainable)
+    what = f"{human_count(w.frozen)} frozen and {own} adapter" if w.frozen else own
+    return f"{what} parameters x {known.element} bytes{_shared(known, 3)}"
+
+
+def _gradients(known: _Known) -> str:
+    w = known.workload
+    if known.plan.offload is not Offload.NONE:
+        return "the largest tensor on its way back from RAM, 6 bytes an element"
+    count = f"{human_count(w.trainable)} trainable"
+    if known.peak is not Peak.STEP:
+        return f"{count} x {known.element} bytes{_shared(known, 2)}"
+    match known.stage:
+        case 0:
+            copy = "" if known.plan.precision is PrecisionUsed.FP32 else " and 4 for a 32-bit copy"
+            return f"{count} x {known.element} bytes{copy}"
+        case 1 | 2:
+            return f"{count} x 8 bytes, copies for the step included{_shared(known, 1)}"
+        case _:
+            return f"{count} x {known.element} bytes{_shared(known, 3)}, and 6 for what is stepped on at once"
+
+
+def _optimizer(known: _Known) -> str:
+    each = optimizer_bytes(known.setting.sharding)
+    parts = "AdamW's two moments" if each == 8 else "32-bit copy and AdamW's two moments"
+    return f"{human_count(known.workload.trainable)} trainable x {each} bytes ({parts}){_shared(known, 1)}"
+
+
+def _activations(known: _Known) -> str:
+    s, a = known.setting, known.workload.architecture
+    rows = f"{plural(s.micro_batch, 'row')} of {s.length} tokens"
+    layer = layer_bytes(known.workload, s)
+    if s.checkpointing is Checkpointing.NONE:
+        kept = f"{rows} x {a.layers} layers x {human_count(layer // s.tokens)} bytes a token"
+    else:
+        kept = f"{rows} x {a.layers} layers' inputs of {human_count(known.element * a.hidden)} bytes a token"
+        if known.peak is Peak.BACKWARD:
+            kept += f", and one layer's own, computed again: {gib(layer)}"
+    return kept + (", and its gradients" if known.peak is Peak.BACKWARD else "")
+
+
+def _logits(known: _Known) -> str:
+    s, a = known.setting, known.workload.architecture
+    full = known.workload.method is Method.FULL
+    head = f"{human_count(a.vocab)} entries x {human_count(a.hidden)}"
+    if known.peak is not Peak.LOSS:
+        return f"the output head's own gradient: {head} x {known.element} bytes"
+    on_cpu = s.accelerator is Accelerator.CPU
+    tile = f"a tile of {min(s.tokens, TILE_TOKENS)} x {TILE_VOCABULARY} logits"
+    width = known.element + (CPU_TILE_BYTES if on_cpu else 0)
+    own = f"; the head's own gradient: {head} x {4 + known.element} bytes" if full else ""
+    return f"{tile} x {width} bytes; {s.tokens} tokens x {a.hidden} x {8 + known.element} bytes{own}"
+
+
+def _gathered(known: _Known) -> str:
+    return f"weights gathered for the layers at work, at most about 1.0 B x {known.element} bytes, and the embeddings"
+
+
+def _context(known: _Known) -> str:
+    if known.setting.accelerator is Accelerator.CPU:
+        return "the process itself: Python, torch, transformers, TRL, PEFT, DeepSpeed"
+    links = f", {gib(COLLECTIVES)} for NCCL" if known.plan.world > 1 else ""
+    return f"{gib(DRIVER_CONTEXT)} for the driver{links}, {share(ALLOCATOR_SHARE, 1)} of the rest for the allocator"
+
+
+def _host(known: _Known) -> Line | None:
+    if known.setting.accelerator is Accelerator.CPU:
+        return None
+    ranks = known.plan.devices_per_node
+    what = "1 process" if ranks == 1 else f"{ranks} processes"
+    state = "gradients, optimizer state and 32-bit copies; pinned buffers are powers of two"
+    moved = {
+        Offload.NONE: "",
+        Offload.OPTIMIZER: f", with {state}",
+        Offload.PARAMETERS: f", with weights, {state}",
+    }
+    return Line(
+        component="host",
+        formula=f"RAM a node: {what}{moved[known.plan.offload]}",
+        bytes=known.plan.memory.host,
+    )

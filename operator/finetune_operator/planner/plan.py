@@ -1,0 +1,186 @@
+"""The planner's answer as values."""
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Final
+
+from finetune_operator.api.spec import Method
+from finetune_operator.api.status import Checkpointing, Offload
+from finetune_operator.planner.capacity import NodeClass
+from finetune_operator.units import Bytes
+
+RECOMMENDED: Final = "recommended"
+"""Word that stands for the id of whatever is listed first."""
+
+
+class PrecisionUsed(StrEnum):
+    """Arithmetic of an option, Auto resolved."""
+
+    BF16 = "BF16"
+    FP16 = "FP16"
+    FP32 = "FP32"
+
+
+class RejectionReason(StrEnum):
+    """Why a way isn't viable."""
+
+    OUT_OF_MEMORY = "OutOfMemory"
+    OUT_OF_HOST_MEMORY = "OutOfHostMemory"
+    OUT_OF_DISK = "OutOfDisk"
+    NOT_ENOUGH_DEVICES = "NotEnoughDevices"
+    UNSUPPORTED_PRECISION = "UnsupportedPrecision"
+    BATCH_NOT_DIVISIBLE = "BatchNotDivisible"
+    NOT_ASKED_FOR = "NotAskedFor"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryEstimate:
+    """Peak bytes on one device by component, at the moment of the peak; `host` is RAM a node outside of devices."""
+
+    weights: Bytes
+    gradients: Bytes
+    optimizer: Bytes
+    activations: Bytes
+    logits: Bytes
+    """Loss computation over the vocabulary."""
+    buckets: Bytes
+    """ZeRO's communication buffers."""
+    gathered: Bytes
+    """Parameters gathered for computing under ZeRO-3."""
+    context: Bytes
+    """Driver context, libraries and the allocator's reserve; for a CPU the process itself."""
+    host: Bytes
+
+    @property
+    def device_total(self) -> Bytes:
+        """What one device must hold."""
+        parts = self.weights + self.gradients + self.optimizer + self.activations + self.logits
+        return Bytes(parts + self.buckets + self.gathered + self.context)
+
+    def components(self) -> dict[str, int]:
+        """Device bytes by component name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "host"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """A value with its honest bounds."""
+
+    low: float
+    mid: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One viable way, solved to the last setting."""
+
+    id: str
+    """Deterministic and speaking: lora-1x24g, full-z3-4x80g, full-z2-offload-1x80g, lora-cpu."""
+    method: Method
+    zero_stage: int
+    offload: Offload
+    node_class: NodeClass
+    nodes: int
+    devices_per_node: int
+    precision: PrecisionUsed
+    micro_batch: int
+    accumulation: int
+    checkpointing: Checkpointing
+    memory: MemoryEstimate
+    available: Bytes
+    """Free memory of a device."""
+    disk: Bytes
+    """What the run writes at most: kept checkpoints and one in the making, staged result and result."""
+    total_parameters: int
+    trainable_parameters: int
+    learning_rate: str
+    steps: int
+    """Optimizer steps of the whole run."""
+    tokens_per_second: Interval
+    """Real tokens over all devices, padding not counted."""
+    seconds: Interval
+    """Training alone, without loading and evaluation."""
+    cost: Interval | None
+    quality: str
+    best_for: str
+    tight: bool
+    """Under a fifth of the free memory is to spare."""
+    because: str
+    """One sentence: why it stands where it stands in the list."""
+
+    @property
+    def world(self) -> int:
+        """Number of devices."""
+        return self.nodes * self.devices_per_node
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware:
+    """Hardware in generic terms."""
+
+    option: str
+    """The way of training that it would carry."""
+    zero_stage: int
+    offload: Offload
+    devices: int
+    """In all, over the nodes."""
+    nodes: int
+    memory: Bytes
+    """A device's."""
+    cores: int
+    """A node's, as are RAM and disk."""
+    ram: Bytes
+    disk: Bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What it would take for something to be viable."""
+
+    minimum: Hardware
+    """The least device memory in all, offloading allowed."""
+    recommended: Hardware
+    """Without offloading, and with a fifth of the memory to spare."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejection:
+    """One way that isn't viable: need, have, and the smallest change that would do."""
+
+    option: str
+    reason: RejectionReason
+    message: str
+    """One sentence with need and have."""
+    remedy: str
+    """What to change, such as "would fit: maxLength 1024 (20.1 GiB)"; empty where nothing was found."""
+    need: Bytes | None = None
+    have: Bytes | None = None
+    advice: Advice | None = None
+    """Hardware that this method would take, where hardware is what lacks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSet:
+    """Every way, judged; best first."""
+
+    viable: tuple[Plan, ...]
+    """The first is the recommended one."""
+    rejected: tuple[Rejection, ...]
+    """The instructive ones."""
+    advice: Advice | None
+    """Set where nothing is viable."""
+    unlisted: tuple[Plan, ...] = ()
+    """Viable too, but no better in anything than a listed one; may be chosen all the same."""
+    other_rejected: tuple[Rejection, ...] = ()
+    """All other rejections, so that whichever option is named gets an answer."""
+
+    def find(self, option: str) -> Plan | None:
+        """The viable plan with that id; `recommended` is the first."""
+        if option == RECOMMENDED:
+            return self.viable[0] if self.viable else None
+        return next((p for p in (*self.viable, *self.unlisted) if p.id == option), None)
+
+    def rejection(self, option: str) -> Rejection | None:
+        """Why that option isn't viable; None where it is, or where there is no such option."""
+        return next((r for r in (*self.rejected, *self.other_rejected) if r.option == option), None)

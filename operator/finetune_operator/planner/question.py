@@ -1,0 +1,58 @@
+"""What the planner is asked, with all that is derived from it once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from finetune_operator.api.spec import FineTuneJobSpec, Method
+from finetune_operator.exceptions import DatasetInvalidError, InvalidManifestError
+from finetune_operator.planner.architecture import Architecture, read_architecture
+from finetune_operator.planner.capacity import Capacity
+from finetune_operator.planner.facts import DatasetFacts, Facts
+from finetune_operator.planner.workload import Workload, read_workload
+from finetune_operator.units import Bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """The job, the facts and the hardware."""
+
+    spec: FineTuneJobSpec
+    architecture: Architecture
+    data: DatasetFacts
+    weight_bytes: Bytes
+    capacity: Capacity
+    workloads: Mapping[Method, Workload]
+
+
+def pose(spec: FineTuneJobSpec, facts: Facts, capacity: Capacity) -> Question:
+    """The question, once it makes sense.
+
+    Raises:
+        UnsupportedArchitectureError: the model can't be planned.
+        InvalidManifestError: the adapter's targets, or the rows' length, don't suit the model.
+        DatasetInvalidError: there are no rows.
+    """
+    architecture = read_architecture(facts.model.config)
+    if facts.dataset.rows < 1:
+        raise DatasetInvalidError(
+            "spec.dataset.train: has no usable row; add rows, or look at the faults of those skipped"
+        )
+    _hold_length(spec, architecture, facts.dataset)
+    methods = tuple(Method) if spec.method is None else (spec.method,)
+    return Question(
+        spec=spec,
+        architecture=architecture,
+        data=facts.dataset,
+        weight_bytes=facts.model.weight_bytes,
+        capacity=capacity,
+        workloads={m: read_workload(architecture, m, spec.adapter) for m in methods},
+    )
+
+
+def _hold_length(spec: FineTuneJobSpec, architecture: Architecture, data: DatasetFacts) -> None:
+    positions = architecture.max_positions
+    if data.longest > positions:
+        raise InvalidManifestError(
+            f"spec.dataset.maxLength: {spec.dataset.max_length} lets rows of {data.longest} tokens in, and "
+            f"{architecture.name} has {positions} positions; write {positions} or less",
+        )

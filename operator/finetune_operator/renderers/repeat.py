@@ -1,0 +1,86 @@
+"""finetune_config.yaml: the manifest with nothing left to choose, so that it repeats the run."""
+
+import re
+from typing import Any, Final
+
+import yaml
+
+from finetune_operator.api.resource import FineTuneJob
+from finetune_operator.api.spec import (
+    Adapter,
+    Dataset,
+    DataSource,
+    FineTuneJobSpec,
+    Hardware,
+    Method,
+    ModelSource,
+    Output,
+    PlanChoice,
+    PrecisionChoice,
+)
+from finetune_operator.planner.plan import Plan
+from finetune_operator.renderers.trainer_config import Places
+
+CONFIG_FILE: Final = "finetune_config.yaml"
+"""Beside the result."""
+
+_HEAD: Final = """\
+# Repeats this run: finetune run finetune_config.yaml, after writing another output.path.
+# Every default is written out; paths are absolute.
+"""
+
+_NUMBER: Final = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?", re.IGNORECASE)
+"""What some YAML reader could take for a number."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what another reader could take for a number: to PyYAML 2e-4 is text, to Kubernetes' reader a float."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if _NUMBER.fullmatch(value) else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def render_repeat(job: FineTuneJob, plan: Plan, places: Places) -> str:
+    """The job as YAML with every default, the chosen option, and what the planner solved."""
+    decided = job.model_copy(update={"spec": _decided(job.spec, plan, places)})
+    manifest: dict[str, Any] = decided.model_dump(mode="json", by_alias=True, exclude_none=True)
+    manifest["metadata"] = {name: value for name, value in manifest["metadata"].items() if value}
+    return _HEAD + yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _decided(spec: FineTuneJobSpec, plan: Plan, places: Places) -> FineTuneJobSpec:
+    training = {"learning_rate": plan.learning_rate, "precision": PrecisionChoice(plan.precision.value)}
+    return spec.model_copy(
+        update={
+            "model": spec.model.model_copy(update={"source": _model_source(spec.model.source, places)}),
+            "dataset": _dataset(spec.dataset, places),
+            "method": plan.method,
+            # one that was meant for the other options: the spec refuses it beside method: Full
+            "adapter": Adapter() if plan.method is Method.FULL else spec.adapter,
+            "training": spec.training.model_copy(update=training),
+            "hardware": Hardware(
+                accelerator=plan.node_class.device.accelerator,
+                devices_per_node=plan.devices_per_node,
+                nodes=plan.nodes,
+            ),
+            "plan": PlanChoice(option=plan.id),
+            "output": Output(path=places.output),
+        },
+    )
+
+
+def _model_source(source: ModelSource, places: Places) -> ModelSource:
+    name = "path" if source.path is not None else "gguf"
+    return source if source.hub is not None else source.model_copy(update={name: places.model_source})
+
+
+def _dataset(data: Dataset, places: Places) -> Dataset:
+    train = data.train.model_copy(update={"source": DataSource(path=places.train)})
+    if places.evaluation is None:
+        return data.model_copy(update={"train": train})
+    evaluation = data.evaluation.model_copy(update={"source": DataSource(path=places.evaluation)})
+    return data.model_copy(update={"train": train, "evaluation": evaluation})

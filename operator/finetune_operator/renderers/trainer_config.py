@@ -1,0 +1,157 @@
+"""job.json: the spec and the chosen plan in the trainer's own terms."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from finetune_operator.api.resource import FineTuneJob
+from finetune_operator.api.spec import (
+    Accelerator,
+    Acceptance,
+    Contract,
+    DataFormat,
+    FineTuneJobSpec,
+    Method,
+    OnBadRow,
+    Schedule,
+    Training,
+)
+from finetune_operator.api.status import Checkpointing
+from finetune_operator.planner.plan import Plan
+from finetune_trainer.job_config import (
+    AcceptanceConfig,
+    AdapterConfig,
+    ContractConfig,
+    DataConfig,
+    DataFileConfig,
+    JobConfig,
+    JsonContractConfig,
+    ModelConfig,
+    Precision,
+    PredictionConfig,
+    RowFormat,
+    TrainingConfig,
+    WorldConfig,
+)
+
+SCHEDULES: Final[dict[Schedule, Literal["constant", "linear", "cosine"]]] = {
+    Schedule.CONSTANT: "constant",
+    Schedule.LINEAR: "linear",
+    Schedule.COSINE: "cosine",
+}
+"""Our schedules by transformers' names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where everything is for the process that trains; absolute paths."""
+
+    model: str
+    """Folder with config.json, safetensors and tokenizer."""
+    model_description: str
+    """What the user wrote as the model."""
+    model_source: str | None
+    """The folder or GGUF file that the user named; None for a model from the hub."""
+    train: str
+    evaluation: str | None
+    output: str
+
+
+def render_data(spec: FineTuneJobSpec, train: str, evaluation: str | None) -> DataConfig:
+    """The data part of job.json; inspection is asked in the same terms."""
+    data = spec.dataset
+    fraction = data.evaluation.fraction
+    return DataConfig(
+        train=_file(train, data.train.format),
+        evaluation=_file(evaluation, data.evaluation.format) if evaluation is not None else None,
+        evaluation_fraction=float(fraction) if fraction is not None else None,
+        max_length=data.max_length,
+        seed=spec.training.seed,
+        contract=_contract(data.contract),
+    )
+
+
+def render_job(job: FineTuneJob, plan: Plan, places: Places) -> JobConfig:
+    """The whole contract for one plan."""
+    spec = job.spec
+    return JobConfig(
+        version=1,
+        name=job.metadata.name,
+        method=plan.method.value,
+        objective=spec.objective.value,
+        model=ModelConfig(path=places.model, description=places.model_description),
+        data=render_data(spec, places.train, places.evaluation),
+        adapter=_adapter(spec, plan),
+        training=_training(spec.training, plan),
+        world=WorldConfig(
+            accelerator=_accelerator(plan),
+            nodes=plan.nodes,
+            devices_per_node=plan.devices_per_node,
+        ),
+        acceptance=_acceptance(spec.acceptance),
+        prediction=PredictionConfig(
+            option=plan.id,
+            memory_bytes=plan.memory.components(),
+            tokens_per_second=plan.tokens_per_second.mid,
+            trainable_parameters=plan.trainable_parameters,
+            total_parameters=plan.total_parameters,
+        ),
+        output=places.output,
+    )
+
+
+def _file(path: str, row_format: DataFormat) -> DataFileConfig:
+    return DataFileConfig(path=path, format=RowFormat(row_format.value))
+
+
+def _contract(contract: Contract) -> ContractConfig:
+    output = contract.output
+    answer = output.json_ if output is not None else None
+    return ContractConfig(
+        answer_json=JsonContractConfig(required=answer.required, values=answer.values) if answer is not None else None,
+        unique_input="input" in contract.unique,
+        fail_on_bad_row=contract.on_bad_row is OnBadRow.FAIL,
+        max_bad_share=float(contract.max_bad_rows),
+    )
+
+
+def _adapter(spec: FineTuneJobSpec, plan: Plan) -> AdapterConfig | None:
+    if plan.method is Method.FULL:
+        return None
+    adapter = spec.adapter
+    return AdapterConfig(
+        rank=adapter.rank,
+        alpha=adapter.alpha,
+        dropout=float(adapter.dropout),
+        target_modules=adapter.target_modules,
+    )
+
+
+def _training(training: Training, plan: Plan) -> TrainingConfig:
+    return TrainingConfig(
+        epochs=float(training.epochs),
+        micro_batch_size=plan.micro_batch,
+        gradient_accumulation=plan.accumulation,
+        learning_rate=float(plan.learning_rate),
+        schedule=SCHEDULES[training.schedule],
+        warmup_share=float(training.warmup),
+        weight_decay=float(training.weight_decay),
+        max_grad_norm=float(training.max_grad_norm),
+        seed=training.seed,
+        precision=Precision(plan.precision.value),
+        gradient_checkpointing=plan.checkpointing is Checkpointing.FULL,
+        checkpoint_every_steps=training.checkpoint.every_steps,
+        checkpoints_kept=training.checkpoint.keep,
+    )
+
+
+def _accelerator(plan: Plan) -> Literal["GPU", "CPU"]:
+    return "CPU" if plan.node_class.device.accelerator is Accelerator.CPU else "GPU"
+
+
+def _acceptance(rule: Acceptance) -> AcceptanceConfig:
+    return AcceptanceConfig(
+        metric=rule.metric,
+        minimum=float(rule.minimum) if rule.minimum is not None else None,
+        maximum=float(rule.maximum) if rule.maximum is not None else None,
+        must_not_regress=rule.must_not_regress,
+    )

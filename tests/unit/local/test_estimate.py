@@ -1,0 +1,80 @@
+"""The data's size without a tokenizer."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from finetune_operator.exceptions import DatasetInvalidError
+from finetune_operator.local.estimate import estimate_dataset
+
+
+def write(path: Path, *lengths: int) -> Path:
+    """Rows of so many tokens by the estimate: 16 of template, the rest of four characters each."""
+    rows = [{"instruction": "x" * (4 * (n - 16) - 4), "output": ["text"]} for n in lengths]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_lengths_are_those_of_the_rows_that_fit(tmp_path: Path) -> None:
+    facts = estimate_dataset(
+        write(tmp_path / "train.jsonl", 20, 30, 40, 129), write(tmp_path / "check.jsonl", 25, 300), None, 128
+    )
+    assert (facts.rows, facts.tokens, facts.p50, facts.longest) == (3, 90, 30, 40)
+    assert (facts.evaluation_rows, facts.evaluation_tokens) == (1, 25)
+
+
+def test_a_row_of_just_the_longest_length_fits(tmp_path: Path) -> None:
+    train, check = write(tmp_path / "train.jsonl", 128, 129), write(tmp_path / "check.jsonl", 20)
+    assert estimate_dataset(train, check, None, 128).longest == 128
+
+
+def test_a_fraction_is_taken_out_of_the_training_rows(tmp_path: Path) -> None:
+    facts = estimate_dataset(write(tmp_path / "train.jsonl", *range(20, 30)), None, 0.2, 128)
+    assert (facts.rows, facts.evaluation_rows) == (8, 2)
+    assert facts.tokens + facts.evaluation_tokens == pytest.approx(sum(range(20, 30)), rel=0.05)
+
+
+def test_blank_lines_and_a_byte_order_mark_are_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text('\ufeff{"text": "a"}\n\n{"text": "b"}\n', encoding="utf-8")
+    assert estimate_dataset(path, None, 0.5, 128).rows == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        pytest.param(b"", "is empty; write one JSON object a line", id="empty"),
+        pytest.param(b'{}\n{"text":\n', "2: is not JSON (Expecting value, column 9); write one object a line",
+                     id="cut-off"),
+        pytest.param(b"[1]\n", "1: is not a JSON object; write one object a line", id="no-object"),
+        pytest.param(b'{"text": "caf\xe9"}\n', "is not UTF-8; save it as UTF-8", id="latin-1"),
+        pytest.param(b'{"a":' * 2000 + b"\n", "1: is nested too deeply; write one object a line", id="deep"),
+        pytest.param(b'{"text": "a"}\n', "evaluation.fraction 0.5 holds out all of its 1 rows; write a smaller one",
+                     id="nothing-left-to-train-on"),
+        pytest.param(
+            json.dumps({"text": "x" * 4000}).encode(),
+            "all 1 rows are over dataset.maxLength 128, the shortest has about 1016 tokens; write a larger maxLength",
+            id="all-too-long",
+        ),
+    ],
+)  # fmt: skip
+def test_data_that_can_not_be_used_is_refused_with_its_place(tmp_path: Path, content: bytes, told: str) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(DatasetInvalidError) as caught:
+        estimate_dataset(path, None, 0.5, 128)
+    assert str(caught.value).removeprefix(f"{path}:").lstrip() == told
+
+
+def test_an_evaluation_file_without_rows_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "check.jsonl").touch()
+    with pytest.raises(DatasetInvalidError, match=r"check\.jsonl: is empty"):
+        estimate_dataset(write(tmp_path / "train.jsonl", 20), tmp_path / "check.jsonl", None, 128)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetInvalidError) as caught:
+        estimate_dataset(tmp_path / "none.jsonl", None, 0.5, 128)
+    told = "can't be read: No such file or directory; write the path of a .jsonl file"
+    assert str(caught.value) == f"{tmp_path}/none.jsonl: {told}"

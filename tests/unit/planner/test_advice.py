@@ -1,0 +1,175 @@
+"""Hardware and changes that would do."""
+
+from typing import Any
+
+import pytest
+
+from finetune_operator.api.spec import Method
+from finetune_operator.planner.advice import advise
+from finetune_operator.planner.capacity import Capacity
+from finetune_operator.planner.plan import Hardware, PlanSet
+from finetune_operator.planner.planner import plan
+from finetune_operator.planner.question import pose
+from finetune_operator.planner.remedies import describe
+from finetune_operator.units import GIB, Bytes
+from tests.unit.planner.builders import (
+    SEVEN,
+    SEVENTY,
+    make_capacity,
+    make_cpu,
+    make_data,
+    make_facts,
+    make_gpus,
+    make_spec,
+)
+
+
+def advised(repo: str, method: Method, **fields: Any) -> tuple[Hardware, Hardware]:
+    """Minimum and recommended."""
+    question = pose(make_spec(method=method.value, **fields), make_facts(repo), make_capacity())
+    found = advise(question)[method]
+    return found.minimum, found.recommended
+
+
+def phrases(repo: str, method: Method, **fields: Any) -> tuple[str, ...]:
+    """Both in words."""
+    return tuple(describe(h) for h in advised(repo, method, **fields))
+
+
+@pytest.mark.parametrize(
+    ("repo", "method", "minimum", "recommended"),
+    [
+        pytest.param(
+            SEVEN,
+            Method.LORA,
+            "1 device of 16 GiB with ZeRO-3 and CPU offload (64 GiB RAM)",
+            "1 device of 24 GiB",
+            id="lora-7b",
+        ),
+        pytest.param(
+            SEVEN,
+            Method.FULL,
+            "1 device of 16 GiB with ZeRO-3 and CPU offload (256 GiB RAM)",
+            "2 devices of 96 GiB with ZeRO-3",
+            id="full-7b",
+        ),
+        pytest.param(
+            SEVENTY,
+            Method.LORA,
+            "1 device of 16 GiB with ZeRO-3 and CPU offload (256 GiB RAM)",
+            "2 devices of 141 GiB with ZeRO-3",
+            id="lora-70b",
+        ),
+    ],
+)
+def test_hardware_is_the_estimate_turned_round(repo: str, method: Method, minimum: str, recommended: str) -> None:
+    assert phrases(repo, method) == (minimum, recommended)
+
+
+@pytest.mark.parametrize("method", list(Method))
+@pytest.mark.parametrize("repo", [SEVEN, SEVENTY])
+def test_what_is_advised_would_be_viable(repo: str, method: Method) -> None:
+    for hardware in advised(repo, method):
+        free = hardware.memory / GIB * 0.93
+        nodes = make_gpus(
+            hardware.memory / GIB,
+            hardware.devices // hardware.nodes,
+            hardware.nodes,
+            free=free,
+            ram=hardware.ram,
+            free_ram=Bytes(hardware.ram * 9 // 10),
+            disk=hardware.disk,
+        )
+        facts = make_facts(repo)
+        found = plan(make_spec(method=method.value), facts, make_capacity(nodes))
+        assert found.find(hardware.option) is not None, hardware
+
+
+def test_counts_that_the_job_fixes_are_kept() -> None:
+    minimum, recommended = advised(SEVEN, Method.FULL, hardware={"nodes": 1, "devicesPerNode": 4})
+    assert (minimum.devices, recommended.devices) == (4, 4)
+
+
+def test_counts_share_the_batch() -> None:
+    _, recommended = advised(SEVENTY, Method.LORA, training={"batchSize": 2})
+    assert recommended.devices <= 2
+
+
+def test_nothing_is_advised_where_nothing_would_do() -> None:
+    question = pose(make_spec(method="Full", training={"batchSize": 1}), make_facts(SEVENTY), make_capacity())
+    # a single device: all state in RAM, which the largest listed machine has
+    assert advise(question)[Method.FULL].minimum.ram >= 1024 * GIB
+    fixed = make_spec(method="Full", training={"batchSize": 3}, hardware={"devicesPerNode": 3})
+    assert advise(pose(fixed, make_facts(SEVENTY), make_capacity())) == {}
+
+
+def test_a_cpu_is_advised_more_ram() -> None:
+    minimum, recommended = phrases(SEVEN, Method.FULL, hardware={"accelerator": "CPU"})
+    assert minimum == "a machine with 256 GiB of RAM"
+    assert recommended == "a machine with 256 GiB of RAM"
+
+
+def rejected(option: str, capacity: Capacity, repo: str = SEVEN, **fields: Any) -> str:
+    """The remedy of that option."""
+    found: PlanSet = plan(make_spec(**fields), make_facts(repo), capacity)
+    rejection = found.rejection(option)
+    assert rejection is not None
+    return rejection.remedy
+
+
+@pytest.mark.parametrize(
+    ("option", "capacity", "remedy"),
+    [
+        pytest.param(
+            "lora-1x17g",
+            make_capacity(make_gpus(17, 1, ram=Bytes(8 * GIB), free_ram=Bytes(7 * GIB))),
+            "would fit: maxLength 1024 (16.1 GiB, tight)",
+            id="shorter-rows",
+        ),
+        pytest.param(
+            "full-1x24g",
+            make_capacity(make_gpus(24, 1)),
+            "would fit: ZeRO-2 with CPU offload (152.1 GiB of RAM a node), or 2 devices of 96 GiB with ZeRO-3",
+            id="offload",
+        ),
+        pytest.param(
+            "full-1x24g",
+            make_capacity(make_gpus(24, 1, ram=Bytes(64 * GIB), free_ram=Bytes(60 * GIB))),
+            "would fit: 2 devices of 96 GiB with ZeRO-3",
+            id="hardware",
+        ),
+        pytest.param(
+            "full-z2-offload-1x24g",
+            make_capacity(make_gpus(24, 1, ram=Bytes(64 * GIB), free_ram=Bytes(60 * GIB))),
+            "would fit: 2 devices of 96 GiB with ZeRO-3",
+            id="ram",
+        ),
+        pytest.param(
+            "full-cpu",
+            make_capacity(make_cpu(24)),
+            "would fit: 2 devices of 96 GiB with ZeRO-3",
+            id="cpu",
+        ),
+    ],
+)
+def test_remedy_is_the_smallest_change(option: str, capacity: Capacity, remedy: str) -> None:
+    assert rejected(option, capacity) == remedy
+
+
+def test_a_remedy_that_is_followed_helps() -> None:
+    gpus = make_capacity(make_gpus(17, 1, ram=Bytes(8 * GIB), free_ram=Bytes(7 * GIB)))
+    assert "maxLength 1024" in rejected("lora-1x17g", gpus)
+    shorter = make_facts(SEVEN, make_data(longest=1024))
+    assert plan(make_spec(), shorter, gpus).find("lora-1x17g") is not None
+
+
+def test_shortening_below_half_of_the_rows_is_not_proposed() -> None:
+    gpus = make_capacity(make_gpus(17, 1, ram=Bytes(8 * GIB), free_ram=Bytes(7 * GIB)))
+    long_rows = make_facts(SEVEN, make_data(p50=1800, p95=2000, mean=1700))
+    found = plan(make_spec(), long_rows, gpus).rejection("lora-1x17g")
+    assert found is not None
+    assert "maxLength" not in found.remedy
+
+
+def test_where_nodes_are_advised_they_are_counted() -> None:
+    assert phrases(SEVENTY, Method.FULL)[1] == "2 nodes with 8 devices of 141 GiB each with ZeRO-3"

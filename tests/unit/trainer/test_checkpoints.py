@@ -1,0 +1,217 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from finetune_trainer import checkpoints
+from finetune_trainer.checkpoints import MARKER, fault_of, mark_complete, newest_complete, prune, step_of
+from finetune_trainer.events import Event, WarningEvent
+
+WEIGHTS = b"w" * 100
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.fsync", lambda _: None)
+
+
+def make_checkpoint(root: Path, step: int, *, complete: bool = True) -> Path:
+    folder = root / f"checkpoint-{step}"
+    (folder / f"global_step{step}").mkdir(parents=True)
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}), encoding="utf-8")
+    (folder / f"global_step{step}" / "states.pt").write_bytes(WEIGHTS)
+    if complete:
+        mark_complete(folder)
+    return folder
+
+
+def steps_in(root: Path) -> list[int]:
+    return sorted(step_of(p) for p in root.iterdir())
+
+
+def truncate(folder: Path) -> None:
+    (folder / f"global_step{step_of(folder)}" / "states.pt").write_bytes(WEIGHTS[:-1])
+
+
+def change_one_byte(folder: Path) -> None:
+    (folder / f"global_step{step_of(folder)}" / "states.pt").write_bytes(b"x" + WEIGHTS[1:])
+
+
+def remove_file(folder: Path) -> None:
+    (folder / "trainer_state.json").unlink()
+
+
+def remove_marker(folder: Path) -> None:
+    (folder / MARKER).unlink()
+
+
+def cut_marker(folder: Path) -> None:
+    text = (folder / MARKER).read_text(encoding="utf-8")
+    (folder / MARKER).write_text(text[: len(text) // 2], encoding="utf-8")
+
+
+def empty_marker(folder: Path) -> None:
+    (folder / MARKER).write_text("[]", encoding="utf-8")
+
+
+def mark_nothing(folder: Path) -> None:
+    (folder / MARKER).write_text(json.dumps({"step": step_of(folder), "files": {}}), encoding="utf-8")
+
+
+def take_marker_of_another_step(folder: Path) -> None:
+    marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    (folder / MARKER).write_text(json.dumps(marker | {"step": 10}), encoding="utf-8")
+
+
+DAMAGES = [
+    pytest.param(truncate, "has a damaged global_step30/states.pt", id="truncated-file"),
+    pytest.param(change_one_byte, "has a damaged global_step30/states.pt", id="one-byte-changed"),
+    pytest.param(remove_file, "lacks trainer_state.json", id="missing-file"),
+    pytest.param(remove_marker, "was not finished", id="missing-marker"),
+    pytest.param(cut_marker, "was not finished", id="marker-cut-short"),
+    pytest.param(empty_marker, "was not finished", id="marker-of-another-shape"),
+    pytest.param(mark_nothing, "was not finished", id="marker-of-no-files"),
+    pytest.param(take_marker_of_another_step, "was saved at step 10", id="marker-of-another-step"),
+]
+
+
+def test_a_marked_checkpoint_is_whole(tmp_path: Path) -> None:
+    assert fault_of(make_checkpoint(tmp_path, 30)) is None
+
+
+def test_a_file_that_came_later_does_not_matter(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, 30)
+    (folder / "note.txt").write_text("mine", encoding="utf-8")
+    assert fault_of(folder) is None
+
+
+@pytest.mark.parametrize(("damage", "fault"), DAMAGES)
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+    tmp_path: Path, damage: Callable[[Path], None], fault: str
+) -> None:
+    before = make_checkpoint(tmp_path, 20)
+    damage(make_checkpoint(tmp_path, 30))
+    said: list[Event] = []
+    assert newest_complete(tmp_path, said.append) == before
+    assert said == [WarningEvent(message=f"checkpoint-30 {fault}; going on from checkpoint-20")]
+
+
+@pytest.mark.parametrize(("damage", "fault"), DAMAGES)
+def test_pruning_keeps_the_one_to_go_on_from_rather_than_a_damaged_newer_one(
+    tmp_path: Path, damage: Callable[[Path], None], fault: str
+) -> None:
+    make_checkpoint(tmp_path, 10)
+    make_checkpoint(tmp_path, 20)
+    newest = make_checkpoint(tmp_path, 30)
+    damage(newest)
+    assert fault_of(newest) == fault
+    prune(tmp_path, keep=1)
+    assert steps_in(tmp_path) == [20]
+
+
+def test_a_large_file_is_held_against_its_size_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "DIGESTED_BYTES", len(WEIGHTS) - 1)
+    folder = make_checkpoint(tmp_path, 30)
+    change_one_byte(folder)
+    assert fault_of(folder) is None
+    truncate(folder)
+    assert fault_of(folder) == "has a damaged global_step30/states.pt"
+
+
+def test_every_checkpoint_passed_over_is_said(tmp_path: Path) -> None:
+    for step in (10, 20):
+        make_checkpoint(tmp_path, step, complete=False)
+    said: list[Event] = []
+    assert newest_complete(tmp_path, said.append) is None
+    assert said == [
+        WarningEvent(message="checkpoint-20 was not finished; starting from the beginning"),
+        WarningEvent(message="checkpoint-10 was not finished; starting from the beginning"),
+    ]
+
+
+def test_the_newest_is_found_by_number_and_not_by_name(tmp_path: Path) -> None:
+    for step in (9, 10, 100):
+        make_checkpoint(tmp_path, step)
+    (tmp_path / "checkpoint-last").mkdir()
+    (tmp_path / "checkpoint-200").write_text("a file", encoding="utf-8")
+    said: list[Event] = []
+    found = newest_complete(tmp_path, said.append)
+    assert found is not None
+    assert (step_of(found), said) == (100, [])
+
+
+def test_there_is_nothing_to_go_on_from_where_nothing_was_saved(tmp_path: Path) -> None:
+    said: list[Event] = []
+    assert newest_complete(tmp_path / "none", said.append) is None
+    assert not said
+
+
+def test_a_marker_is_there_only_once_every_file_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_checkpoint(tmp_path, 30, complete=False)
+    synced: list[str] = []
+
+    def note(path: Path) -> None:
+        assert not (folder / MARKER).exists()
+        synced.append(str(path.relative_to(tmp_path)))
+
+    monkeypatch.setattr(checkpoints, "sync", note)
+    mark_complete(folder)
+    inner = "checkpoint-30/global_step30"
+    assert sorted(synced) == ["checkpoint-30", inner, f"{inner}/states.pt", "checkpoint-30/trainer_state.json"]
+    assert fault_of(folder) is None
+
+
+@pytest.mark.parametrize(
+    ("whole", "broken", "keep", "left"),
+    [
+        pytest.param([1, 2, 3], [], 2, [2, 3], id="the-oldest-goes"),
+        pytest.param([1, 2], [], 3, [1, 2], id="fewer-than-are-kept"),
+        pytest.param([9, 10, 100], [], 1, [100], id="newest-by-number"),
+        pytest.param([1, 2], [3, 4], 1, [2], id="unfinished-ones-do-not-count"),
+        pytest.param([1, 3], [2], 2, [1, 3], id="unfinished-between"),
+        pytest.param([], [1], 1, [], id="nothing-complete"),
+    ],
+)
+def test_pruning_leaves_exactly_the_newest_complete_ones(
+    tmp_path: Path, whole: list[int], broken: list[int], keep: int, left: list[int]
+) -> None:
+    for step in (*whole, *broken):
+        make_checkpoint(tmp_path, step, complete=step in whole)
+    prune(tmp_path, keep)
+    assert steps_in(tmp_path) == left
+
+
+@pytest.mark.parametrize("marker_last", [True, False], ids=["marker-last", "marker-first"])
+@pytest.mark.parametrize("killed_at", range(6))
+def test_a_kill_while_pruning_leaves_no_half_checkpoint_that_passes_for_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int, *, marker_last: bool
+) -> None:
+    """The fault can't be made for real at a chosen file: removal ends after so many files."""
+    for step in (10, 20, 30):
+        make_checkpoint(tmp_path, step)
+    budget, remove_all = [killed_at], shutil.rmtree
+
+    def remove_some(folder: Path) -> None:
+        for path in sorted((p for p in folder.rglob("*") if p.is_file()), reverse=marker_last):
+            if not budget[0]:
+                raise KeyboardInterrupt
+            budget[0] -= 1
+            path.unlink()
+        remove_all(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("finetune_trainer.checkpoints.shutil.rmtree", remove_some)
+        with pytest.raises(KeyboardInterrupt):
+            prune(tmp_path, keep=1)
+    usable = [step_of(p) for p in tmp_path.iterdir() if fault_of(p) is None]
+    assert 30 in usable
+    for step in usable:
+        assert (tmp_path / f"checkpoint-{step}" / f"global_step{step}" / "states.pt").read_bytes() == WEIGHTS
+    said: list[Event] = []
+    found = newest_complete(tmp_path, said.append)
+    assert found is not None
+    assert (step_of(found), said) == (30, [])
+    prune(tmp_path, keep=1)
+    assert steps_in(tmp_path) == [30]

@@ -1,0 +1,92 @@
+"""Inspection as its caller runs it: a request in, one event line out, an exit code."""
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_trainer import inspection
+from finetune_trainer.events import FailureEvent, InspectionFacts, parse_event
+from finetune_trainer.exit_codes import ExitCode
+from tests.unit.trainer_data.builders import make_data, make_row, write_rows, write_tokenizer
+from tests.unit.trainer_data.test_model_files import CONFIG, WHOLE, write_model
+
+
+@pytest.fixture
+def request_fields(tmp_path: Path) -> dict[str, Any]:
+    """A request for a model and rows that can be used."""
+    folder = write_tokenizer(write_model(tmp_path / "model"))
+    train = write_rows(tmp_path / "train.jsonl", [make_row(n) for n in range(8)])
+    return {"model_path": str(folder), "weights": True, "data": make_data(train).model_dump(mode="json")}
+
+
+def asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], request: str
+) -> tuple[int, InspectionFacts | FailureEvent]:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(request.encode())))
+    code = inspection.main()
+    (line,) = capsys.readouterr().out.splitlines()
+    event = parse_event(line)
+    assert isinstance(event, InspectionFacts | FailureEvent)
+    return code, event
+
+
+def test_the_facts_of_model_and_data_come_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], request_fields: dict[str, Any]
+) -> None:
+    code, facts = asked(monkeypatch, capsys, json.dumps(request_fields))
+    assert code == ExitCode.OK
+    assert isinstance(facts, InspectionFacts)
+    assert json.loads(facts.model_config_json) == CONFIG
+    assert facts.weight_bytes == len(WHOLE)
+    assert (facts.train.rows, facts.evaluation.rows) == (6, 2)
+
+
+def test_without_weights_none_are_looked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], request_fields: dict[str, Any]
+) -> None:
+    Path(request_fields["model_path"], "model.safetensors").unlink()
+    code, facts = asked(monkeypatch, capsys, json.dumps(request_fields | {"weights": False}))
+    assert code == ExitCode.OK
+    assert isinstance(facts, InspectionFacts)
+    assert facts.weight_bytes == 0
+    code, failure = asked(monkeypatch, capsys, json.dumps(request_fields))
+    assert code == ExitCode.MODEL
+    assert isinstance(failure, FailureEvent)
+    assert "has no weights" in failure.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        pytest.param({"model_path": "/nowhere"}, ExitCode.MODEL, "/nowhere: there is no such folder; ", id="model"),
+        pytest.param({"weights": "yes"}, ExitCode.CONFIGURATION, "the inspection request is wrong: ", id="request"),
+    ],
+)
+def test_a_failure_is_a_code_and_a_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request_fields: dict[str, Any],
+    changes: dict[str, Any],
+    code: ExitCode,
+    message: str,
+) -> None:
+    found, failure = asked(monkeypatch, capsys, json.dumps(request_fields | changes))
+    assert isinstance(failure, FailureEvent)
+    assert (found, failure.code) == (code, code)
+    assert failure.message.startswith(message)
+
+
+def test_a_held_out_row_is_audited_like_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], request_fields: dict[str, Any], tmp_path: Path
+) -> None:
+    audited: list[str] = []
+    monkeypatch.setattr(inspection, "audit", lambda examples, _: audited.extend(e.file for e in examples))
+    train = write_rows(tmp_path / "train.jsonl", [make_row(1)])
+    check = write_rows(tmp_path / "check.jsonl", [make_row(2)])
+    request = request_fields | {"data": make_data(train, check).model_dump(mode="json")}
+    assert asked(monkeypatch, capsys, json.dumps(request))[0] == ExitCode.OK
+    assert audited == ["train.jsonl", "check.jsonl"]

@@ -1,0 +1,138 @@
+"""Files to examples: read, checked row by row, split, counted. No torch here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from finetune_trainer.data.examples import Example
+from finetune_trainer.data.rows import RowFile, load_file, refuse_all
+from finetune_trainer.data.split import hold_out, without_leaks
+from finetune_trainer.data.tokenizer import TextTokenizer
+from finetune_trainer.events import DataFacts, RowFault, TokenLengths
+from finetune_trainer.exit_codes import ExitCode, TrainerError
+from finetune_trainer.files import write_json
+from finetune_trainer.job_config import ContractConfig, DataConfig, DataFileConfig
+
+FAULTS_TOLD: Final = 10
+"""Faults in an event; all of them are in data_report.json."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedData:
+    """Everything that training and evaluation need of the data."""
+
+    train: tuple[Example, ...]
+    evaluation: tuple[Example, ...]
+    train_facts: DataFacts
+    evaluation_facts: DataFacts
+    faults: tuple[RowFault, ...]
+
+
+def load_data(config: DataConfig, tokenizer: TextTokenizer) -> LoadedData:
+    """Read, check and split.
+
+    Raises:
+        TrainerError: DATA, with file and line, where rows may not be skipped, too many are bad, or none is left.
+    """
+    train, held_out = _load_files(config, tokenizer)
+    return LoadedData(
+        train=tuple(row.example for row in train.rows),
+        evaluation=tuple(row.example for row in held_out.rows),
+        train_facts=_facts(train),
+        evaluation_facts=_facts(held_out),
+        faults=train.faults + held_out.faults,
+    )
+
+
+def audit(examples: Sequence[Example], tokenizer: TextTokenizer) -> None:
+    """Prove on every example that there is something to learn and that ends are learnt.
+
+    Raises:
+        TrainerError: DATA, with file and line.
+    """
+    for e in examples:
+        place = f"{e.file}:{e.line}"
+        # nothing precedes the first token that it could be predicted from
+        if not any(e.answer_mask[1:]):
+            raise TrainerError(ExitCode.DATA, f"{place}: has no token to learn; leave the row out")
+        if not e.answer_mask[-1] or e.input_ids[-1] not in tokenizer.stop_token_ids:
+            raise TrainerError(
+                ExitCode.DATA,
+                f"{place}: the answer doesn't end with a stop token ({', '.join(tokenizer.stop_texts)}), so that the "
+                "model wouldn't learn to stop; add the template's own end mark to eos_token_id in the model's "
+                "generation_config.json",
+            )
+
+
+def write_fault_report(path: Path, faults: Sequence[RowFault]) -> None:
+    """All faults as JSON."""
+    write_json(path, [f.model_dump() for f in faults])
+
+
+def _load_files(config: DataConfig, tokenizer: TextTokenizer) -> tuple[RowFile, RowFile]:
+    train_label, held_label = _labels(config)
+    if config.evaluation is not None:
+        _refuse_same(config.train, config.evaluation)
+    train = load_file(config.train, train_label, config, tokenizer)
+    if config.evaluation is not None:
+        held_out = load_file(config.evaluation, held_label, config, tokenizer)
+        train = without_leaks(train, held_out)
+        _refuse_bad(train, config.contract)
+        _refuse_bad(held_out, config.contract)
+        return train, held_out
+    _refuse_bad(train, config.contract)
+    # the configuration holds one of the two
+    return hold_out(train, config.evaluation_fraction or 0.0, config.seed)
+
+
+def _refuse_same(train: DataFileConfig, evaluation: DataFileConfig) -> None:
+    if Path(train.path).resolve() == Path(evaluation.path).resolve():
+        raise TrainerError(
+            ExitCode.DATA,
+            f"{train.path}: is named for training and for evaluation; name another file, or hold rows of this one out "
+            "with evaluation.fraction",
+        )
+
+
+def _labels(config: DataConfig) -> tuple[str, str]:
+    """What faults call the files: their names, where these tell them apart."""
+    train, held_out = Path(config.train.path), Path((config.evaluation or config.train).path)
+    if config.evaluation is not None and train.name == held_out.name:
+        return str(train), str(held_out)
+    return train.name, held_out.name
+
+
+def _refuse_bad(file: RowFile, contract: ContractConfig) -> None:
+    bad, total = len(file.faults), len(file.faults) + len(file.rows)
+    if not file.rows:
+        refuse_all(file.label, file.faults)
+    if not bad:
+        return
+    first = file.faults[0]
+    told = f"{first.file}:{first.line}: {first.message} ({bad} of {total} rows are bad)"
+    if contract.fail_on_bad_row:
+        raise TrainerError(ExitCode.DATA, f"{told}; mend them, or write contract.onBadRow: Skip")
+    if bad > contract.max_bad_share * total:
+        limit = f"contract.maxBadRows allows {contract.max_bad_share:.1%}"
+        raise TrainerError(ExitCode.DATA, f"{told}; {limit}; mend them, or allow more")
+
+
+def _facts(file: RowFile) -> DataFacts:
+    examples = [row.example for row in file.rows]
+    lengths = sorted(len(e.input_ids) for e in examples)
+    return DataFacts(
+        format=file.format.value,
+        rows=len(lengths),
+        skipped=len(file.faults),
+        faults=file.faults[:FAULTS_TOLD],
+        fault_count=len(file.faults),
+        lengths=TokenLengths(
+            p50=lengths[len(lengths) // 2],
+            p95=lengths[min(len(lengths) - 1, int(0.95 * len(lengths)))],
+            max=lengths[-1],
+            total=sum(lengths),
+            answer_total=sum(sum(e.answer_mask) for e in examples),
+            measured_rows=len(lengths),
+        ),
+    )

@@ -1,0 +1,116 @@
+"""One file of rows: read, understood, held against the contract, tokenised; every bad row a fault with its place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from finetune_trainer.data.contract import Duplicates, check_answer, input_key
+from finetune_trainer.data.examples import Example, build_example
+from finetune_trainer.data.formats import RowError, answer_of, detect, understand
+from finetune_trainer.data.readers import RawRow, read_rows
+from finetune_trainer.data.tokenizer import TextTokenizer
+from finetune_trainer.events import RowFault
+from finetune_trainer.exit_codes import ExitCode, TrainerError
+from finetune_trainer.job_config import DataConfig, DataFileConfig, RowFormat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyedExample:
+    """An example with what tells its input apart."""
+
+    example: Example
+    key: bytes
+    """The same for inputs that differ in case and white space only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFile:
+    """What became of a file's rows; usable ones and faults in the order of their lines."""
+
+    label: str
+    """What faults call the file."""
+    format: RowFormat
+    rows: tuple[KeyedExample, ...]
+    faults: tuple[RowFault, ...]
+
+
+def load_file(source: DataFileConfig, label: str, config: DataConfig, tokenizer: TextTokenizer) -> RowFile:
+    """Read a file.
+
+    Raises:
+        TrainerError: DATA, where the file as a whole can't be used, or not one line holds an object.
+    """
+    read = list(read_rows(Path(source.path), label))
+    raw = [row for row in read if isinstance(row, RawRow)]
+    faults = [row for row in read if not isinstance(row, RawRow)]
+    if not raw:
+        refuse_all(label, faults)
+    row_format = detect(raw, label) if source.format is RowFormat.AUTO else source.format
+    _check_contract_applies(row_format, label, config)
+    reader = _RowReader(row_format, label, config, tokenizer)
+    rows: list[KeyedExample] = []
+    for row in raw:
+        try:
+            rows.append(reader.read(row))
+        except RowError as e:
+            faults.append(RowFault(file=label, line=row.line, message=str(e)))
+    return RowFile(label=label, format=row_format, rows=tuple(rows), faults=in_order(faults))
+
+
+def refuse_all(label: str, faults: Sequence[RowFault]) -> None:
+    """End where no row is left.
+
+    Raises:
+        TrainerError: DATA, with the first fault.
+    """
+    first = faults[0]
+    others = f" (all {len(faults)} rows are bad)" if len(faults) > 1 else ""
+    raise TrainerError(ExitCode.DATA, f"{label}:{first.line}: {first.message}{others}")
+
+
+def in_order(faults: Sequence[RowFault]) -> tuple[RowFault, ...]:
+    """Faults by line."""
+    return tuple(sorted(faults, key=lambda f: f.line))
+
+
+def _check_contract_applies(row_format: RowFormat, label: str, config: DataConfig) -> None:
+    if row_format is RowFormat.TEXT and config.contract.answer_json is not None:
+        raise TrainerError(
+            ExitCode.DATA,
+            f"{label}: its rows are plain texts, which have no answers that contract.output could hold for; take it "
+            "out of the job, or write rows with answers",
+        )
+
+
+class _RowReader:
+    """Reads one file's rows and remembers which there have been."""
+
+    def __init__(self, row_format: RowFormat, label: str, config: DataConfig, tokenizer: TextTokenizer) -> None:
+        self._format = row_format
+        self._label = label
+        self._config = config
+        self._tokenizer = tokenizer
+        self._duplicates = Duplicates(unique_input=config.contract.unique_input)
+
+    def read(self, row: RawRow) -> KeyedExample:
+        """The row as an example.
+
+        Raises:
+            RowError: what is wrong with it.
+        """
+        content = understand(row.value, self._format)
+        if self._config.contract.answer_json is not None:
+            check_answer(answer_of(content), self._config.contract.answer_json)
+        self._duplicates.check(content, row.line)
+        example = build_example(content, self._tokenizer, self._label, row.line)
+        _check_length(example, self._config.max_length)
+        return KeyedExample(example=example, key=input_key(content))
+
+
+def _check_length(example: Example, max_length: int) -> None:
+    need, answer = len(example.input_ids), sum(example.answer_mask)
+    if need > max_length:
+        raise RowError(
+            f"has {need} tokens ({answer} in its answer), dataset.maxLength is {max_length}; shorten the row or write "
+            f"maxLength: {need}"
+        )

@@ -1,0 +1,75 @@
+"""The devices and ranks this process really has, proven before anything long begins."""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+from finetune_trainer.exit_codes import ExitCode, TrainerError
+from finetune_trainer.job_config import Precision, WorldConfig
+
+
+def check_world(world: WorldConfig, precision: Precision) -> None:
+    """Hold the machine against the plan.
+
+    Raises:
+        TrainerError: another number of ranks, no GPU where one is planned, or arithmetic that the device lacks.
+    """
+    present = int(os.environ.get("WORLD_SIZE", "0"))
+    if present != world.size:
+        raise TrainerError(
+            ExitCode.WORLD_SIZE_MISMATCH,
+            f"the plan is for {world.size} ranks, {present} were started; start it by "
+            "python -m finetune_trainer.launch job.json",
+        )
+    if world.size > 1:
+        raise TrainerError(
+            ExitCode.CONFIGURATION,
+            f"the plan is for {world.size} devices; this version trains on one; choose an option with one device",
+        )
+    if world.accelerator == "GPU":
+        _check_gpu(precision)
+
+
+def _check_gpu(precision: Precision) -> None:
+    if not torch.cuda.is_available():
+        raise TrainerError(
+            ExitCode.ACCELERATOR_MISSING,
+            "the plan is for a GPU and torch finds none; check the driver, or choose a CPU option",
+        )
+    if precision is Precision.BF16 and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise TrainerError(
+            ExitCode.CONFIGURATION,
+            f"{torch.cuda.get_device_name()} doesn't compute in bfloat16; write training.precision: FP16",
+        )
+
+
+def prepare_deepspeed(world: WorldConfig) -> None:
+    """Bring DeepSpeed's communication up; before transformers makes its configuration objects.
+
+    With use_cpu transformers doesn't do it itself, and DeepSpeed then counts one rank.
+    """
+    import deepspeed
+    from deepspeed import ops
+
+    if world.accelerator == "CPU":
+        # init_distributed on a CPU compiles shm_comm (45 s, and needs a compiler), which only inference uses
+        compatible: dict[str, Any] = {}
+        ops.__compatible_ops__ = compatible
+        deepspeed.init_distributed(dist_backend="gloo")
+    else:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        deepspeed.init_distributed(dist_backend="nccl")
+
+
+def device_of(world: WorldConfig) -> torch.device:
+    """Where this rank's model lives."""
+    return torch.device("cpu") if world.accelerator == "CPU" else torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+
+
+def leave_deepspeed() -> None:
+    """Models loaded from now on are whole: under ZeRO-3 transformers would go on partitioning them."""
+    forget: Callable[[], None] = unset_hf_deepspeed_config
+    forget()

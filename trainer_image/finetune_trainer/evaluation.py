@@ -1,0 +1,151 @@
+"""Held-out rows through one model: the loss on their answers, and the answers it gives itself.
+
+Batches are padded on the left, so that answers end at the right edge: the output head then runs over the answers'
+positions alone, and generation goes on from the prompts' ends.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Literal
+
+import torch
+from torch.nn import functional
+
+from finetune_trainer.data.examples import Example
+from finetune_trainer.evidence import AnswerRow, Evaluation
+from finetune_trainer.interrupts import StopFlag
+from finetune_trainer.job_config import JsonContractConfig
+from finetune_trainer.scoring import score
+
+TOKENS_A_BATCH: Final = 2048
+"""Padded tokens of one evaluation batch: bounds its memory whatever the rows' lengths."""
+
+ROWS_A_BATCH: Final = 16
+"""Rows of one evaluation batch at most."""
+
+ROWS_A_LOSS: Final = 256
+"""Positions whose logits are in FP32 at a time: a large vocabulary's would take more memory than the model."""
+
+Tick = Callable[[int, int], None]
+"""Told rows done and rows in all."""
+
+
+class Evaluator:
+    """Evaluates models on the same rows in the same way."""
+
+    def __init__(self, examples: Sequence[Example], stop_ids: tuple[int, ...], pad_id: int, stop: StopFlag) -> None:
+        self._examples = examples
+        self._stop_ids = stop_ids
+        self._pad_id = pad_id
+        self._stop = stop
+
+    def evaluate(
+        self,
+        model: Any,
+        decode: Callable[[list[int]], str],
+        subject: Literal["baseline", "tuned"],
+        contract: JsonContractConfig | None,
+        tick: Tick,
+    ) -> Evaluation:
+        """Metrics and raw answers of one model."""
+        began = time.monotonic()
+        model.eval()
+        with torch.inference_mode():
+            loss = self._mean_loss(model)
+            outputs = self._generate(model, decode, tick)
+        answers = tuple(
+            AnswerRow(file=e.file, line=e.line, prompt=e.prompt, reference=e.reference, output=outputs[i])
+            for i, e in enumerate(self._examples)
+            if i in outputs
+        )
+        metrics = score(answers, contract, loss)
+        return Evaluation(subject=subject, metrics=metrics, answers=answers, seconds=time.monotonic() - began)
+
+    def _mean_loss(self, model: Any) -> float:
+        total, count = 0.0, 0
+        for batch in _batches([len(e.input_ids) for e in self._examples]):
+            self._stop.check()
+            nll, tokens = _answer_loss(model, [self._examples[i] for i in batch], self._pad_id)
+            total, count = total + nll, count + tokens
+        return total / count
+
+    def _generate(self, model: Any, decode: Callable[[list[int]], str], tick: Tick) -> dict[int, str]:
+        asked = [i for i, e in enumerate(self._examples) if e.prompt_ids]
+        limit = self._answer_limit()
+        outputs: dict[int, str] = {}
+        for batch in _batches([len(self._examples[i].prompt_ids) + limit for i in asked]):
+            self._stop.check()
+            rows = [asked[i] for i in batch]
+            prompts = [self._examples[i].prompt_ids for i in rows]
+            for i, new in zip(rows, self._continue(model, prompts, limit), strict=True):
+                outputs[i] = decode(new)
+            tick(len(outputs), len(asked))
+        return outputs
+
+    def _answer_limit(self) -> int:
+        # room for an answer half as long again as the longest right one: what runs on beyond is wrong anyway
+        longest = max((len(e.input_ids) - len(e.prompt_ids) for e in self._examples if e.prompt_ids), default=0)
+        return longest + longest // 2 + 8
+
+    def _continue(self, model: Any, prompts: Sequence[tuple[int, ...]], limit: int) -> list[list[int]]:
+        ids, mask = _left_padded(prompts, self._pad_id, model.device)
+        out = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=limit,
+            do_sample=False,
+            num_beams=1,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            eos_token_id=list(self._stop_ids),
+            pad_token_id=self._pad_id,
+        )
+        return [_until_stop(row, self._stop_ids) for row in out[:, ids.shape[1] :].tolist()]
+
+
+def _until_stop(ids: list[int], stop_ids: tuple[int, ...]) -> list[int]:
+    end = next((i for i, token in enumerate(ids) if token in stop_ids), len(ids))
+    return ids[:end]
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices, longest first, in batches bounded by rows and by padded tokens."""
+    batch: list[int] = []
+    longest = 0
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        longest = max(longest, lengths[index])
+        if batch and (len(batch) == ROWS_A_BATCH or (len(batch) + 1) * longest > TOKENS_A_BATCH):
+            yield batch
+            batch, longest = [], lengths[index]
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def _left_padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    width = max(len(r) for r in rows)
+    ids = torch.tensor([[pad] * (width - len(r)) + list(r) for r in rows], device=device)
+    mask = torch.tensor([[0] * (width - len(r)) + [1] * len(r) for r in rows], device=device)
+    return ids, mask
+
+
+def _answer_loss(model: Any, examples: Sequence[Example], pad: int) -> tuple[float, int]:
+    """Summed loss on the answers' tokens, and their number."""
+    ids, mask = _left_padded([e.input_ids for e in examples], pad, model.device)
+    answers, _ = _left_padded([[int(m) for m in e.answer_mask] for e in examples], 0, model.device)
+    # the head runs from the position before the first answer token on; a prediction is for the token after it
+    kept = min(max(len(e.answer_mask) - e.answer_mask.index(True) for e in examples) + 1, ids.shape[1])
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    logits = model(
+        input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=kept, use_cache=False
+    ).logits
+    # a row's first token has nothing before it that it could be predicted from: padding least of all
+    wanted = (answers[:, -kept:][:, 1:] * mask[:, -kept:][:, :-1]).bool()
+    targets = ids[:, -kept:][:, 1:][wanted]
+    predicted = logits[:, :-1][wanted]
+    nll = 0.0
+    for begin in range(0, len(targets), ROWS_A_LOSS):
+        some = slice(begin, begin + ROWS_A_LOSS)
+        nll += functional.cross_entropy(predicted[some].float(), targets[some], reduction="sum").item()
+    return nll, len(targets)

@@ -1,0 +1,227 @@
+"""job.json: the contract that renderers write and the trainer reads. No torch here.
+
+Nothing in it is optional with a default elsewhere: what isn't written here doesn't happen.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from finetune_trainer.exit_codes import ExitCode, TrainerError
+
+JOB_FILE: Final = "job.json"
+"""Name of this contract's file."""
+
+DEEPSPEED_FILE: Final = "deepspeed.json"
+"""DeepSpeed's own configuration, beside job.json."""
+
+LOWER_IS_BETTER: Final = frozenset({"loss", "perplexity"})
+"""Metrics that are worse when they grow; all others are shares of rows, 0 to 1."""
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+"""A number that can be computed with."""
+
+Count = Annotated[int, Field(ge=0)]
+"""Of bytes, rows or parameters."""
+
+
+class StrictModel(BaseModel):
+    """Unknown keys are an error: a setting that nobody reads would lie.
+
+    Notes:
+        A measured NaN is written as NaN, which is no standard JSON but comes back as what it was.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, ser_json_inf_nan="constants")
+
+
+class RowFormat(StrEnum):
+    """Shape of a dataset's rows; Auto finds it over many rows."""
+
+    AUTO = "Auto"
+    ALPACA = "Alpaca"
+    MESSAGES = "Messages"
+    PROMPT_COMPLETION = "PromptCompletion"
+    TEXT = "Text"
+
+
+class Precision(StrEnum):
+    """Arithmetic of the forward and backward pass."""
+
+    BF16 = "BF16"
+    FP16 = "FP16"
+    FP32 = "FP32"
+
+
+class ModelConfig(StrictModel):
+    """The base model."""
+
+    path: str
+    """Folder with config.json, safetensors and tokenizer."""
+    description: str
+    """What the user wrote, for the report: a path, a GGUF file or a hub id with its revision."""
+
+
+class DataFileConfig(StrictModel):
+    """One file of rows."""
+
+    path: str
+    format: RowFormat
+
+
+class JsonContractConfig(StrictModel):
+    """What the answer's JSON object must hold."""
+
+    required: tuple[str, ...]
+    values: dict[str, tuple[str, ...]]
+
+
+class ContractConfig(StrictModel):
+    """What every row must hold."""
+
+    answer_json: JsonContractConfig | None
+    unique_input: bool
+    fail_on_bad_row: bool
+    max_bad_share: Annotated[float, Field(ge=0, le=1)]
+
+
+class DataConfig(StrictModel):
+    """Rows for training and for evaluation."""
+
+    train: DataFileConfig
+    evaluation: DataFileConfig | None
+    """None: `evaluation_fraction` of the training rows is held out."""
+    evaluation_fraction: Annotated[float, Field(gt=0, lt=1)] | None
+    max_length: Annotated[int, Field(ge=1)]
+    """Tokens."""
+    seed: Count
+    """Of the split."""
+    contract: ContractConfig
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.evaluation is None) == (self.evaluation_fraction is None):
+            raise ValueError("write exactly one of evaluation and evaluation_fraction")
+        return self
+
+
+class AdapterConfig(StrictModel):
+    """The LoRA adapter."""
+
+    rank: Annotated[int, Field(ge=1)]
+    alpha: Annotated[int, Field(ge=1)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    target_modules: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names of linear modules, or the single name all-linear."""
+
+
+class TrainingConfig(StrictModel):
+    """Hyperparameters, all solved."""
+
+    epochs: Annotated[Finite, Field(gt=0)]
+    micro_batch_size: Annotated[int, Field(ge=1)]
+    """Rows a device and a forward pass."""
+    gradient_accumulation: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[Finite, Field(gt=0)]
+    schedule: Literal["constant", "linear", "cosine"]
+    warmup_share: Annotated[float, Field(ge=0, lt=1)]
+    """Of all steps."""
+    weight_decay: Annotated[Finite, Field(ge=0)]
+    max_grad_norm: Annotated[Finite, Field(ge=0)]
+    """Gradients are scaled down to this norm; 0: never."""
+    seed: Count
+    precision: Precision
+    gradient_checkpointing: bool
+    checkpoint_every_steps: Annotated[int, Field(ge=1)]
+    checkpoints_kept: Annotated[int, Field(ge=1)]
+
+
+class WorldConfig(StrictModel):
+    """Ranks that must be there before the first step."""
+
+    accelerator: Literal["GPU", "CPU"]
+    nodes: Annotated[int, Field(ge=1)]
+    devices_per_node: Annotated[int, Field(ge=1)]
+
+    @property
+    def size(self) -> int:
+        """Number of ranks."""
+        return self.nodes * self.devices_per_node
+
+
+class AcceptanceConfig(StrictModel):
+    """The decision rule."""
+
+    metric: str
+    minimum: Annotated[float, Field(ge=0, le=1)] | None
+    """For shares."""
+    maximum: Finite | None
+    """For loss and perplexity. With neither, the metric has to become better than the base model's."""
+    must_not_regress: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _direction(self) -> Self:
+        wrong = "minimum" if self.metric in LOWER_IS_BETTER else "maximum"
+        if getattr(self, wrong) is not None:
+            raise ValueError(f"{wrong} is the wrong way round for {self.metric}")
+        return self
+
+
+class PredictionConfig(StrictModel):
+    """What the planner said, to be held against what happens."""
+
+    option: str
+    memory_bytes: dict[str, Count]
+    """Bytes a device by component; they add up to the prediction."""
+    tokens_per_second: Annotated[Finite, Field(ge=0)]
+    """Over all devices."""
+    trainable_parameters: Count
+    total_parameters: Count
+
+
+class JobConfig(StrictModel):
+    """The whole contract."""
+
+    version: Literal[1]
+    name: str
+    method: Literal["Full", "LoRA"]
+    objective: Literal["SFT"]
+    model: ModelConfig
+    data: DataConfig
+    adapter: AdapterConfig | None
+    training: TrainingConfig
+    world: WorldConfig
+    acceptance: AcceptanceConfig
+    prediction: PredictionConfig
+    output: str
+    """Folder of the result; checkpoints are in its `checkpoints`."""
+
+    @model_validator(mode="after")
+    def _adapter_where_it_is_trained(self) -> Self:
+        if (self.method == "LoRA") != (self.adapter is not None):
+            raise ValueError(f"adapter must be {'given' if self.adapter is None else 'null'} for {self.method}")
+        return self
+
+
+def load_job(path: Path) -> JobConfig:
+    """The contract from its file.
+
+    Raises:
+        TrainerError: the file can't be read or doesn't hold the contract.
+    """
+    try:
+        return JobConfig.model_validate_json(path.read_bytes())
+    except OSError as e:
+        raise TrainerError(ExitCode.CONFIGURATION, f"{path}: can't be read: {e.strerror}") from e
+    except ValidationError as e:
+        raise TrainerError(ExitCode.CONFIGURATION, f"{path}: {first_fault(e)}") from e
+
+
+def first_fault(error: ValidationError) -> str:
+    """What is wrong with a contract's text, and where, in one line."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    place = ".".join(str(part) for part in faults[0]["loc"])
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    return f"{place}: {faults[0]['msg']}{more}" if place else f"{faults[0]['msg']}{more}"

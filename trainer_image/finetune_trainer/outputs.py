@@ -1,0 +1,87 @@
+"""The result on the disk: written aside, reloaded as a user would load it, and only then put in its place."""
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from peft import PeftModel
+from safetensors import safe_open
+from transformers import PreTrainedTokenizerBase
+from trl import SFTTrainer
+
+from finetune_trainer.exit_codes import ExitCode, TrainerError
+from finetune_trainer.files import sha256_of
+from finetune_trainer.job_config import JobConfig
+from finetune_trainer.modeling import load_model
+
+_UNWANTED: Final = ("README.md", "training_args.bin")
+"""What the libraries leave that isn't the result: an empty card, and a pickle."""
+
+
+def staging_folder(job: JobConfig) -> Path:
+    """Where the result lies until it is validated."""
+    return Path(job.output) / ".finetune" / "staging"
+
+
+def stage(job: JobConfig, trainer: SFTTrainer, tokenizer: PreTrainedTokenizerBase) -> Path:
+    """Write adapter or model, and tokenizer, to the staging folder."""
+    folder = staging_folder(job)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    trainer.save_model(str(folder))
+    tokenizer.save_pretrained(str(folder))
+    for name in _UNWANTED:
+        (folder / name).unlink(missing_ok=True)
+    _check_weights(folder, adapter=job.method == "LoRA")
+    return folder
+
+
+def _check_weights(folder: Path, *, adapter: bool) -> None:
+    """Refuse what libraries are known to write on a bad day: no tensors, or an adapter that was never trained."""
+    files = weight_files(folder)
+    largest = 0.0
+    keys = 0
+    for path in files:
+        with safe_open(path, framework="pt") as f:
+            for key in f.keys():  # noqa: SIM118  safe_open is no mapping
+                tensor = f.get_tensor(key)
+                if not torch.isfinite(tensor).all():
+                    raise TrainerError(ExitCode.INTERNAL, f"the result's {key} holds values that aren't numbers")
+                keys += 1
+                if not adapter or "lora_B" in key:
+                    largest = max(largest, float(tensor.abs().max())) if tensor.numel() else largest
+    if not keys or largest == 0.0:
+        raise TrainerError(ExitCode.INTERNAL, f"the result in {folder} is empty: nothing was trained")
+
+
+def weight_files(folder: Path) -> Sequence[Path]:
+    """The safetensors files of a result."""
+    return sorted(folder.glob("*.safetensors"))
+
+
+def digest_of(folder: Path) -> str:
+    """One digest of all weights: of the file itself where there is one."""
+    digests = [sha256_of(p) for p in weight_files(folder)]
+    if len(digests) == 1:
+        return digests[0]
+    return f"sha256:{hashlib.sha256(chr(10).join(digests).encode()).hexdigest()}"
+
+
+def reload(job: JobConfig, folder: Path, dtype: torch.dtype) -> Any:
+    """The result as a user loads it: plain transformers, and plain PEFT for an adapter."""
+    if job.method == "Full":
+        return load_model(folder, dtype)
+    return PeftModel.from_pretrained(load_model(Path(job.model.path), dtype), str(folder))
+
+
+def publish(job: JobConfig, folder: Path) -> dict[str, int]:
+    """Move the validated result to its place; file names and bytes."""
+    output = Path(job.output)
+    names = {p.name: p.stat().st_size for p in sorted(folder.iterdir())}
+    for name in names:
+        (folder / name).replace(output / name)
+    folder.rmdir()
+    return names

@@ -1,0 +1,86 @@
+"""Lines that load the result with plain transformers and PEFT, to be copied as they stand."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+from finetune_trainer.data.examples import HEADINGS
+from finetune_trainer.evidence import RunRecord
+from finetune_trainer.job_config import Precision, RowFormat
+from finetune_trainer.report.markdown import code
+
+DTYPES: Final = {Precision.BF16: "bfloat16", Precision.FP16: "float16", Precision.FP32: "float32"}
+"""transformers' names; the arithmetic that the result was judged in."""
+
+EXAMPLE_CHARACTERS: Final = 400
+"""A longer prompt isn't repeated in the example."""
+
+CHAT_TEMPLATE: Final = "chat_template.jinja"
+"""Among the result's files where its tokenizer lays conversations out."""
+
+_CONVERSATIONS: Final = frozenset({RowFormat.ALPACA, RowFormat.MESSAGES})
+
+
+def render_usage(record: RunRecord) -> str:
+    """The section with the lines."""
+    lines = (*_load(record), "", *_ask(record))
+    return "\n\n".join(("## Use it", code("\n".join(lines), "python")))
+
+
+def _load(record: RunRecord) -> tuple[str, ...]:
+    job = record.job
+    dtype, output = DTYPES[job.training.precision], str(Path(job.output))
+    tokenizer = f"tokenizer = AutoTokenizer.from_pretrained({_literal(output)})"
+    transformers = "from transformers import AutoModelForCausalLM, AutoTokenizer"
+    if job.method == "Full":
+        return (
+            transformers,
+            "",
+            f"model = AutoModelForCausalLM.from_pretrained({_literal(output)}, dtype={_literal(dtype)})",
+            tokenizer,
+        )
+    return (
+        "from peft import PeftModel",
+        transformers,
+        "",
+        f"base = AutoModelForCausalLM.from_pretrained({_literal(job.model.path)}, dtype={_literal(dtype)})",
+        f"model = PeftModel.from_pretrained(base, {_literal(output)})",
+        tokenizer,
+    )
+
+
+def _ask(record: RunRecord) -> tuple[str, ...]:
+    prompt = _example(record)
+    asked: tuple[str, ...]
+    if record.train.format not in _CONVERSATIONS:
+        asked = _plain(prompt)
+    elif CHAT_TEMPLATE in record.output_files:
+        asked = (
+            "# turns as in the training rows",
+            f'messages = [{{"role": "user", "content": {_literal(prompt)}}}]',
+            "inputs = tokenizer.apply_chat_template(",
+            '    messages, add_generation_prompt=True, return_tensors="pt", return_dict=True',
+            ")",
+        )
+    else:
+        # the model has no template: the layout that its rows were trained in
+        asked = _plain(f"{HEADINGS['user']}:\n{prompt}\n\n{HEADINGS['assistant']}:\n")
+    return (
+        *asked,
+        "output = model.generate(**inputs, max_new_tokens=256, do_sample=False)",
+        'print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))',
+    )
+
+
+def _plain(prompt: str) -> tuple[str, ...]:
+    return (f"prompt = {_literal(prompt)}", 'inputs = tokenizer(prompt, return_tensors="pt")')
+
+
+def _example(record: RunRecord) -> str:
+    prompts = [a.prompt for a in record.tuned.answers if 0 < len(a.prompt) <= EXAMPLE_CHARACTERS]
+    return prompts[0] if prompts else "your prompt, written like those of the training rows"
+
+
+def _literal(text: str) -> str:
+    """A string of Python on one line; what can't be seen is escaped as only repr does it."""
+    return json.dumps(text, ensure_ascii=False) if text.isprintable() else repr(text)

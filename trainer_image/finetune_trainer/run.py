@@ -1,0 +1,268 @@
+"""One rank's way through a job: data, baseline, training, result, the same evaluation again, verdict, report."""
+
+import gc
+import json
+import os
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import torch
+
+from finetune_trainer import model_files, outputs
+from finetune_trainer.acceptance import check_measured, decide
+from finetune_trainer.data.load import LoadedData, audit, load_data, write_fault_report
+from finetune_trainer.data.tokenizer import TextTokenizer
+from finetune_trainer.distributed import check_world, device_of, leave_deepspeed, prepare_deepspeed
+from finetune_trainer.environment import gather_environment
+from finetune_trainer.evaluation import Evaluator
+from finetune_trainer.events import EvaluationEvent, PhaseEvent, ResultEvent
+from finetune_trainer.evidence import Evaluation, MemoryEvidence, RunRecord
+from finetune_trainer.exit_codes import ExitCode, TrainerError
+from finetune_trainer.files import sha256_of, write_atomically, write_json
+from finetune_trainer.history import History
+from finetune_trainer.interrupts import StopFlag
+from finetune_trainer.job_config import DEEPSPEED_FILE, JobConfig
+from finetune_trainer.memory import MemoryMeter
+from finetune_trainer.modeling import DTYPES, attach_adapter, count_parameters, load_model, load_tokenizer
+from finetune_trainer.progress import Emit, emit
+from finetune_trainer.report import write_report
+from finetune_trainer.training import Watch, train
+
+STATE_FOLDER: Final = ".finetune"
+"""Beside the output: what a resumed run has to know again."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """What one process of a run holds on to."""
+
+    job: JobConfig
+    folder: Path
+    """Of job.json and what was rendered with it."""
+    state: Path
+    stop: StopFlag
+    meter: MemoryMeter
+    history: History
+    emit: Emit
+
+
+def run(job: JobConfig, path: Path, stop: StopFlag) -> None:
+    """Run the job, or go on with it.
+
+    Raises:
+        TrainerError: with the code and the sentence that the process ends with.
+    """
+    state = Path(job.output) / STATE_FOLDER
+    session = Session(
+        job=job,
+        folder=path.parent,
+        state=state,
+        stop=stop,
+        meter=MemoryMeter(job.world.accelerator),
+        history=History(state / "history.jsonl"),
+        emit=emit,
+    )
+    check_world(job.world, job.training.precision)
+    state.mkdir(parents=True, exist_ok=True)
+    _Road(session).go()
+
+
+class _Road:
+    """The phases in order; each leaves on the disk what a later session needs."""
+
+    def __init__(self, session: Session) -> None:
+        self._s = session
+        self._job = session.job
+        self._began = datetime.now(UTC)
+
+    def go(self) -> None:
+        tokenizer = TextTokenizer.load(Path(self._job.model.path))
+        data = self._read_data(tokenizer)
+        checksums = self._hold_inputs()
+        prepare_deepspeed(self._job.world)
+        evaluator = Evaluator(data.evaluation, tokenizer.stop_token_ids, tokenizer.pad_token_id, self._s.stop)
+        saved_tokenizer = load_tokenizer(Path(self._job.model.path))
+        decode = _decoder(saved_tokenizer)
+        model = self._load_base()
+        baseline = self._evaluate(evaluator, model, decode, "baseline")
+        # before hours of training, not after them
+        check_measured(self._job.acceptance, baseline.metrics)
+        seconds = self._train(model, saved_tokenizer, data)
+        del model
+        _free(self._job)
+        tuned_model = outputs.reload(self._job, outputs.staging_folder(self._job), self._dtype())
+        tuned = self._evaluate(evaluator, tuned_model.to(device_of(self._job.world)), decode, "tuned")
+        self._finish(data, baseline, tuned, checksums, seconds)
+
+    def _dtype(self) -> torch.dtype:
+        return DTYPES[self._job.training.precision]
+
+    def _phase(
+        self, phase: Literal["loading", "data", "baseline", "training", "tuned", "saving"], message: str
+    ) -> None:
+        self._s.stop.check()
+        self._s.emit(PhaseEvent(phase=phase, message=message))
+
+    def _read_data(self, tokenizer: TextTokenizer) -> LoadedData:
+        self._phase("data", "reading and checking rows")
+        data = load_data(self._job.data, tokenizer)
+        audit(data.train, tokenizer)
+        write_fault_report(Path(self._job.output) / "data_report.json", data.faults)
+        return data
+
+    def _hold_inputs(self) -> dict[str, str]:
+        """Checksums of all inputs; a resumed run must find the ones it began with."""
+        self._phase("loading", "reading the base model")
+        now = _checksums(self._job)
+        kept = self._s.state / "inputs.json"
+        if kept.exists():
+            changed = [n for n, digest in json.loads(kept.read_text(encoding="utf-8")).items() if now.get(n) != digest]
+            if changed:
+                raise TrainerError(
+                    ExitCode.OUTPUT_CONFLICT,
+                    f"{changed[0]} has changed since this run began; put it back, or write another output.path",
+                )
+        write_json(kept, now)
+        return now
+
+    def _load_base(self) -> Any:
+        self._s.meter.begin()
+        # the weights are loaded in the arithmetic of the run, so that baseline and result are judged alike
+        model: Any = load_model(Path(self._job.model.path), self._dtype())
+        model.to(device_of(self._job.world))
+        self._s.meter.end("loading")
+        return model
+
+    def _evaluate(
+        self, evaluator: Evaluator, model: Any, decode: Any, subject: Literal["baseline", "tuned"]
+    ) -> Evaluation:
+        kept = self._s.state / f"{subject}.json"
+        if subject == "baseline" and kept.exists():
+            found = Evaluation.model_validate_json(kept.read_bytes())
+        else:
+            self._phase(subject, "evaluating held-out rows")
+            self._s.meter.begin()
+            contract = self._job.data.contract.answer_json
+            found = evaluator.evaluate(model, decode, subject, contract, lambda done, of: self._tick(subject, done, of))
+            self._s.meter.end(subject)
+            write_atomically(kept, found.model_dump_json(indent=2) + "\n")
+        self._s.emit(EvaluationEvent(subject=subject, rows=len(found.answers), metrics=found.metrics))
+        return found
+
+    def _tick(self, subject: Literal["baseline", "tuned"], done: int, total: int) -> None:
+        self._s.emit(PhaseEvent(phase=subject, message="evaluating held-out rows", done=done, total=total))
+
+    def _train(self, model: Any, tokenizer: Any, data: LoadedData) -> float:
+        """Train and stage the result; seconds of training in this session."""
+        self._phase("training", "training")
+        if self._job.adapter is not None:
+            model = attach_adapter(model, self._job.adapter, self._job.training.seed)
+        self._hold_parameters(model)
+        deepspeed = json.loads((self._s.folder / DEEPSPEED_FILE).read_text(encoding="utf-8"))
+        self._s.meter.begin()
+        watch = Watch(self._job, self._s.history, self._s.meter, self._s.stop, self._s.emit)
+        trainer = train(self._job, deepspeed, model, tokenizer, data.train, watch)
+        self._s.meter.end("training")
+        # asked to stop: the checkpoint is there
+        self._s.stop.check()
+        self._phase("saving", "writing the result")
+        outputs.stage(self._job, trainer, tokenizer)
+        leave_deepspeed()
+        return watch.seconds
+
+    def _hold_parameters(self, model: Any) -> None:
+        trainable, _ = count_parameters(model)
+        planned = self._job.prediction.trainable_parameters
+        if trainable != planned:
+            raise TrainerError(
+                ExitCode.CONFIGURATION,
+                f"the plan is for {planned} trainable parameters, the model has {trainable}; plan again",
+            )
+
+    def _finish(
+        self, data: LoadedData, baseline: Evaluation, tuned: Evaluation, checksums: dict[str, str], seconds: float
+    ) -> None:
+        verdict = decide(
+            self._job.acceptance, baseline.metrics, tuned.metrics, len(tuned.answers) or len(data.evaluation)
+        )
+        output = Path(self._job.output)
+        files = outputs.publish(self._job, outputs.staging_folder(self._job))
+        for rendered in sorted(self._s.folder.glob("finetune_config.*")):
+            write_atomically(output / rendered.name, rendered.read_text(encoding="utf-8"))
+        record = RunRecord(
+            job=self._job,
+            deepspeed=json.loads((self._s.folder / DEEPSPEED_FILE).read_text(encoding="utf-8")),
+            train=data.train_facts,
+            evaluation=data.evaluation_facts,
+            history=self._s.history.steps(),
+            resumed_from=self._s.history.resumptions(),
+            baseline=baseline,
+            tuned=tuned,
+            verdict=verdict,
+            environment=gather_environment(_command(), self._job.training.seed, checksums),
+            memory=self._memory(),
+            started_at=self._began.isoformat(timespec="seconds"),
+            training_seconds=seconds,
+            output_files=files,
+            digest=outputs.digest_of(output),
+        )
+        report = write_report(record, output)
+        result = _result(record, report)
+        write_atomically(self._s.state / "result.json", result.model_dump_json(indent=2) + "\n")
+        self._s.emit(result)
+
+    def _memory(self) -> MemoryEvidence:
+        phases = self._s.meter.phases
+        return MemoryEvidence(
+            predicted=self._job.prediction.memory_bytes,
+            measured_peak=phases["training"],
+            measured_by=self._s.meter.measured_by,
+            measured_phases=phases,
+        )
+
+
+def _result(record: RunRecord, report: Path) -> ResultEvent:
+    return ResultEvent(
+        decision=record.verdict.decision,
+        because=record.verdict.because,
+        next_step=record.verdict.next_step,
+        rows=len(record.tuned.answers) or record.evaluation.rows,
+        baseline=record.baseline.metrics,
+        tuned=record.tuned.metrics,
+        memory_predicted=sum(record.memory.predicted.values()),
+        memory_measured=record.memory.measured_peak,
+        output=record.job.output,
+        output_bytes=sum(record.output_files.values()),
+        digest=record.digest,
+        report=str(report),
+    )
+
+
+def _checksums(job: JobConfig) -> dict[str, str]:
+    files = [Path(job.data.train.path)]
+    if job.data.evaluation is not None:
+        files.append(Path(job.data.evaluation.path))
+    files += model_files.files_of(Path(job.model.path))
+    return {str(p): sha256_of(p) for p in files}
+
+
+def _command() -> str:
+    return os.environ.get("FINETUNE_COMMAND") or " ".join(
+        [sys.executable, "-m", "finetune_trainer.launch", *sys.argv[1:]]
+    )
+
+
+def _decoder(tokenizer: Any) -> Any:
+    def decode(ids: list[int]) -> str:
+        return str(tokenizer.decode(ids, skip_special_tokens=True))
+
+    return decode
+
+
+def _free(job: JobConfig) -> None:
+    gc.collect()
+    if job.world.accelerator == "GPU":
+        torch.cuda.empty_cache()
