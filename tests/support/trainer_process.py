@@ -1,14 +1,18 @@
 """The trainer's own entry point in a forked process that has torch imported already: seconds less a run."""
 
+import multiprocessing
 import os
 import sys
 import traceback
 import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from finetune_trainer.events import Event, parse_event
+from finetune_trainer.exit_codes import ExitCode, TrainerError
 
 ENVIRONMENT: Final = {
     "RANK": "0",
@@ -54,6 +58,21 @@ def run_rank(job_file: Path, port: int) -> Outcome:
     text = log.read_text(encoding="utf-8", errors="replace")
     events = tuple(e for line in text.splitlines() if (e := parse_event(line)) is not None)
     return Outcome(code=os.waitstatus_to_exitcode(status), events=events, output=text)
+
+
+def failure_in_fork(work: Callable[..., None], *arguments: Any) -> tuple[ExitCode, str] | None:
+    """What refuses the work, done in a process of its own: this one must not touch a tensor."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("fork")) as pool:
+        return pool.submit(_failure_of, work, arguments).result()
+
+
+def _failure_of(work: Callable[..., None], arguments: Sequence[Any]) -> tuple[ExitCode, str] | None:
+    warnings.resetwarnings()
+    try:
+        work(*arguments)
+    except TrainerError as e:
+        return e.code, e.message
+    return None
 
 
 def _child(job_file: Path, port: int, log: Path) -> None:

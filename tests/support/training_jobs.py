@@ -101,6 +101,7 @@ def render(folder: Path, model: Path, plan: Plan, **spec: Any) -> TinyJob:
         model=str(model),
         model_description="tiny",
         model_source=str(model),
+        model_revision=None,
         train=str(folder / "train.jsonl"),
         evaluation=str(folder / "check.jsonl"),
         output=str(folder / "out"),

@@ -16,6 +16,9 @@ from finetune_trainer.exit_codes import ExitCode
 from tests.support.cli import Said, family, finetune, start, steps_of, wait_until, write_job
 from tests.support.training_jobs import CONTRACT, write_data
 
+WHOLE_FAMILY = 3
+"""The command, its launcher and its rank."""
+
 LOADER = """
 import json, sys
 from pathlib import Path
@@ -140,6 +143,31 @@ def test_after_kill_9_of_everything_the_result_is_the_undisturbed_one(
     assert digest(folder) == digest(undisturbed), f"killed at step {target}"
 
 
+@pytest.mark.parametrize("sight", ["staging/adapter_model.safetensors", "tuned.json"])
+def test_after_kill_9_behind_training_the_result_is_the_undisturbed_one(
+    sight: str, undisturbed: Path, tiny: Path, tmp_path: Path
+) -> None:
+    folder = prepare(tmp_path, tiny)
+    process = start("run", "job.yaml", "--option", "lora-cpu", cwd=folder)
+    members: list[psutil.Process] = []
+
+    def seen() -> bool:
+        members[:] = members if len(members) == WHOLE_FAMILY else family(process)
+        return (folder / "out" / ".finetune" / sight).exists()
+
+    # what comes next takes some milliseconds: looked for without a pause, and killed without looking for whom
+    while not seen():
+        assert process.poll() is None
+    for member in members:
+        member.kill()
+    process.wait()
+    psutil.wait_procs(members)
+    assert not (folder / "out" / ".finetune" / "result.json").exists()
+    said = run(folder)
+    assert said.code == 0, said.out + said.err
+    assert digest(folder) == digest(undisturbed)
+
+
 def test_ctrl_c_leaves_a_checkpoint_and_the_same_command_goes_on(undisturbed: Path, tiny: Path, tmp_path: Path) -> None:
     folder = prepare(tmp_path, tiny)
     process = start("run", "job.yaml", "--option", "lora-cpu", cwd=folder)
@@ -165,6 +193,19 @@ def test_when_only_the_command_is_killed_the_trainer_stops_with_a_checkpoint(tin
     process.wait()
     _, alive = psutil.wait_procs(below, timeout=60)
     assert not alive
+    assert list((folder / "out" / "checkpoints").glob("checkpoint-*/complete.json"))
+
+
+def test_when_only_the_launcher_is_killed_the_rank_stops_with_a_checkpoint(tiny: Path, tmp_path: Path) -> None:
+    folder = prepare(tmp_path, tiny)
+    process = start("run", "job.yaml", "--option", "lora-cpu", cwd=folder)
+    wait_until(lambda: len(steps_of(folder / "out")) >= 2, process)
+    _, launcher, *ranks = family(process)
+    assert len(ranks) == 1
+    launcher.kill()
+    _, alive = psutil.wait_procs(ranks, timeout=60)
+    assert not alive
+    assert process.wait(timeout=60) == ExitCode.INTERRUPTED
     assert list((folder / "out" / "checkpoints").glob("checkpoint-*/complete.json"))
 
 

@@ -39,7 +39,8 @@ def check_measured(rule: AcceptanceConfig, measured: Collection[str]) -> None:
         if name not in measured:
             raise TrainerError(
                 ExitCode.CONFIGURATION,
-                f"acceptance: {name} can't be measured on these rows; write one of {', '.join(measured)}",
+                f"acceptance: {name} can't be measured on these rows; write one of {', '.join(measured)}, and another "
+                "output.path",
             )
 
 

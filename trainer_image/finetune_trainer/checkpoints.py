@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from pydantic import Field, ValidationError
 
 from finetune_trainer.events import WarningEvent
-from finetune_trainer.files import sha256_of, sync, write_json
+from finetune_trainer.files import sha256_of, sync_tree, write_json
 from finetune_trainer.job_config import StrictModel
 from finetune_trainer.progress import Emit
 
@@ -49,8 +49,7 @@ def step_of(folder: Path) -> int:
 def mark_complete(folder: Path) -> None:
     """Declare a checkpoint whole, once all of it is on the disk."""
     paths = sorted(_files(folder))
-    for path in (*paths, *_folders_in(folder)):
-        sync(path)
+    sync_tree(folder)
     marker = _Marker(step=step_of(folder), files={str(p.relative_to(folder)): _describe(p) for p in paths})
     write_json(folder / MARKER, marker.model_dump())
 
@@ -109,10 +108,6 @@ def _checkpoints(root: Path) -> list[Path]:
 
 def _files(folder: Path) -> Iterator[Path]:
     return (p for p in folder.rglob("*") if p.is_file() and p != folder / MARKER)
-
-
-def _folders_in(folder: Path) -> Iterator[Path]:
-    return (p for p in (folder, *folder.rglob("*")) if p.is_dir())
 
 
 def _describe(path: Path) -> _File:

@@ -27,7 +27,8 @@ def check_world(world: WorldConfig, precision: Precision) -> None:
     if world.size > 1:
         raise TrainerError(
             ExitCode.CONFIGURATION,
-            f"the plan is for {world.size} devices; this version trains on one; choose an option with one device",
+            f"the plan is for {world.size} devices; this version trains on one; choose an option with one device, and "
+            "write another output.path",
         )
     if world.accelerator == "GPU":
         _check_gpu(precision)
@@ -37,12 +38,14 @@ def _check_gpu(precision: Precision) -> None:
     if not torch.cuda.is_available():
         raise TrainerError(
             ExitCode.ACCELERATOR_MISSING,
-            "the plan is for a GPU and torch finds none; check the driver, or choose a CPU option",
+            "the plan is for a GPU and torch finds none; check the driver, or choose a CPU option, and write another "
+            "output.path",
         )
     if precision is Precision.BF16 and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise TrainerError(
             ExitCode.CONFIGURATION,
-            f"{torch.cuda.get_device_name()} doesn't compute in bfloat16; write training.precision: FP16",
+            f"{torch.cuda.get_device_name()} doesn't compute in bfloat16; write training.precision: FP16, and another "
+            "output.path",
         )
 
 
@@ -55,6 +58,8 @@ def prepare_deepspeed(world: WorldConfig) -> None:
     from deepspeed import ops
 
     if world.accelerator == "CPU":
+        # an adapter's first steps square gradients near nothing; subnormal numbers make them a third slower
+        torch.set_flush_denormal(True)
         # init_distributed on a CPU compiles shm_comm (45 s, and needs a compiler), which only inference uses
         compatible: dict[str, Any] = {}
         ops.__compatible_ops__ = compatible
@@ -64,8 +69,11 @@ def prepare_deepspeed(world: WorldConfig) -> None:
         deepspeed.init_distributed(dist_backend="nccl")
 
 
-def device_of(world: WorldConfig) -> torch.device:
-    """Where this rank's model lives."""
+def device_of(world: WorldConfig, deepspeed: dict[str, Any]) -> torch.device:
+    """Where this rank's whole model lives, outside of training."""
+    if "offload_param" in deepspeed["zero_optimization"]:
+        # the plan keeps parameters in RAM since they don't fit the device: neither would a model to evaluate
+        return torch.device("cpu")
     return torch.device("cpu") if world.accelerator == "CPU" else torch.device("cuda", int(os.environ["LOCAL_RANK"]))
 
 

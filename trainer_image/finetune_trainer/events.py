@@ -34,8 +34,6 @@ class TokenLengths(StrictModel):
     total: int
     answer_total: int
     """Tokens that the loss is on."""
-    measured_rows: int
-    """Rows that were tokenised; fewer than all in large files, where `total` is scaled up."""
 
 
 class DataFacts(StrictModel):

@@ -30,7 +30,7 @@ class ExitCode(IntEnum):
     STORAGE_FULL = 23
     """No space left where output or checkpoints go."""
     INTERRUPTED = 40
-    """Asked to stop; a complete checkpoint was left and the same command goes on from it."""
+    """Asked to stop; the same command goes on, from a complete checkpoint where training had begun."""
     INTERNAL = 70
     """A fault of ours; the log has the traceback."""
 

@@ -1,9 +1,12 @@
 """Libraries' exceptions translated into our codes, in one place. No torch here: types are known by name."""
 
 import errno
+import traceback
+from collections.abc import Callable
 from typing import Final
 
 from finetune_trainer.exit_codes import ExitCode, TrainerError
+from finetune_trainer.progress import emit_failure
 
 _DEVICE_MEMORY: Final = (
     "cuda out of memory",
@@ -24,7 +27,22 @@ _STORAGE: Final = (
 _STORAGE_NUMBERS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN_NUMBERS: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _NO_ACCELERATOR: Final = ("no cuda gpus are available", "found no nvidia driver", "no cuda-capable device is detected")
+_ELSEWHERE: Final = "and write another output.path"
+"""Ends each advice to change the job: an output folder refuses any job but its own."""
 _LOSS_SCALE: Final = "current loss scale already at minimum"
+
+
+def exit_code_of(work: Callable[[], None]) -> int:
+    """Do what a process is there for; the code that it ends with, its failure told in one sentence."""
+    try:
+        work()
+    except TrainerError as e:
+        return emit_failure(e.code, e.message)
+    except Exception as e:  # noqa: BLE001  the outermost loop: every failure becomes a code and a sentence
+        traceback.print_exc()
+        failure = explain(e)
+        return emit_failure(failure.code, failure.message)
+    return ExitCode.OK
 
 
 def explain(error: BaseException) -> TrainerError:
@@ -57,13 +75,13 @@ def _translate(error: BaseException) -> TrainerError | None:
         return TrainerError(
             ExitCode.OUT_OF_MEMORY,
             f"the device's memory was not enough ({_first_line(error) or 'no message'}); lower dataset.maxLength or "
-            "training.batchSize, or choose an option with more memory to spare",
+            f"training.batchSize, or choose an option with more memory to spare, {_ELSEWHERE}",
         )
     if isinstance(error, MemoryError) or any(s in text for s in _HOST_MEMORY):
         return TrainerError(
             ExitCode.HOST_OUT_OF_MEMORY,
-            "the machine's memory was not enough; close other programs, lower dataset.maxLength, or choose a smaller "
-            "option",
+            "the machine's memory was not enough; close other programs and run the same command again, or lower "
+            f"dataset.maxLength or choose a smaller option, {_ELSEWHERE}",
         )
     if _number(error) in _STORAGE_NUMBERS or any(s in text for s in _STORAGE):
         return TrainerError(
@@ -83,13 +101,14 @@ def _translate_rest(error: BaseException, text: str) -> TrainerError | None:
     if any(s in text for s in _NO_ACCELERATOR):
         return TrainerError(
             ExitCode.ACCELERATOR_MISSING,
-            f"the plan is for a GPU and there is none ({_first_line(error)}); check the driver, or choose a CPU option",
+            f"the plan is for a GPU and there is none ({_first_line(error)}); check the driver, or choose a CPU "
+            f"option, {_ELSEWHERE}",
         )
     if _LOSS_SCALE in text:
         return TrainerError(
             ExitCode.DIVERGED,
             "the gradients overflow FP16 at every loss scale; lower training.learningRate, or write "
-            "training.precision: BF16 or FP32, then start again in a new output folder",
+            f"training.precision: BF16 or FP32, {_ELSEWHERE}",
         )
     if type(error).__name__ == "SafetensorError" and "deserializing" in text:
         return TrainerError(

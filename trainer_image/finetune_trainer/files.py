@@ -41,6 +41,13 @@ def sync(path: Path) -> None:
         os.close(fd)
 
 
+def sync_tree(folder: Path) -> None:
+    """Have all of a folder on the disk."""
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir() or path.is_file():
+            sync(path)
+
+
 def sha256_of(path: Path) -> str:
     """sha256:… of a file's content."""
     with path.open("rb") as f:

@@ -2,17 +2,16 @@
 
 import json
 import sys
-import traceback
 from pathlib import Path
 
 from finetune_trainer.data.load import audit, load_data
 from finetune_trainer.data.tokenizer import TextTokenizer
 from finetune_trainer.events import InspectionFacts
 from finetune_trainer.exit_codes import ExitCode, TrainerError
-from finetune_trainer.failures import explain
+from finetune_trainer.failures import exit_code_of
 from finetune_trainer.job_config import DataConfig, StrictModel
 from finetune_trainer.model_files import check_model
-from finetune_trainer.progress import emit, emit_failure
+from finetune_trainer.progress import emit
 
 
 class InspectionRequest(StrictModel):
@@ -45,15 +44,7 @@ def inspect(request: InspectionRequest) -> InspectionFacts:
 
 def main() -> int:
     """Inspect as standard input says; the exit code."""
-    try:
-        emit(inspect(_read_request(sys.stdin.buffer.read())))
-    except TrainerError as e:
-        return emit_failure(e.code, e.message)
-    except Exception as e:  # noqa: BLE001  the outermost loop: every failure becomes a code and a sentence
-        traceback.print_exc()
-        failure = explain(e)
-        return emit_failure(failure.code, failure.message)
-    return ExitCode.OK
+    return exit_code_of(lambda: emit(inspect(_read_request(sys.stdin.buffer.read()))))
 
 
 def _read_request(text: bytes) -> InspectionRequest:

@@ -3,9 +3,10 @@
 Nothing in it is optional with a default elsewhere: what isn't written here doesn't happen.
 """
 
+import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,6 +17,21 @@ JOB_FILE: Final = "job.json"
 
 DEEPSPEED_FILE: Final = "deepspeed.json"
 """DeepSpeed's own configuration, beside job.json."""
+
+STATE_FOLDER: Final = ".finetune"
+"""In the output folder: what a resumed run has to know again."""
+
+RESULT_FILE: Final = "result.json"
+"""In the state folder: what came out, once the run is complete."""
+
+DATA_REPORT_FILE: Final = "data_report.json"
+"""In the output folder: every fault of the rows, where the report lists ten."""
+
+STOP_ON_EOF: Final = "FINETUNE_STOP_ON_EOF"
+"""Environment: with "1", the end of standard input means that whoever started the trainer is gone, and it stops."""
+
+COMMAND: Final = "FINETUNE_COMMAND"
+"""Environment: the user's own command, for the report."""
 
 LOWER_IS_BETTER: Final = frozenset({"loss", "perplexity"})
 """Metrics that are worse when they grow; all others are shares of rows, 0 to 1."""
@@ -217,6 +233,23 @@ def load_job(path: Path) -> JobConfig:
         raise TrainerError(ExitCode.CONFIGURATION, f"{path}: can't be read: {e.strerror}") from e
     except ValidationError as e:
         raise TrainerError(ExitCode.CONFIGURATION, f"{path}: {first_fault(e)}") from e
+
+
+def load_deepspeed(path: Path) -> dict[str, Any]:
+    """DeepSpeed's configuration from its file.
+
+    Raises:
+        TrainerError: the file can't be read or isn't a JSON object.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as e:
+        raise TrainerError(ExitCode.CONFIGURATION, f"{path}: can't be read: {e.strerror}") from e
+    except ValueError as e:
+        raise TrainerError(ExitCode.CONFIGURATION, f"{path}: is not JSON ({e}); render the job again") from e
+    if not isinstance(value, dict):
+        raise TrainerError(ExitCode.CONFIGURATION, f"{path}: is not a JSON object; render the job again")
+    return value
 
 
 def first_fault(error: ValidationError) -> str:

@@ -10,21 +10,26 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 from finetune_trainer.exit_codes import ExitCode, TrainerError
-from finetune_trainer.job_config import JobConfig, load_job
+from finetune_trainer.interrupts import LAUNCHER
+from finetune_trainer.job_config import STOP_ON_EOF, JobConfig, load_job
 from finetune_trainer.progress import emit_failure
 
-STOP_ON_EOF = "FINETUNE_STOP_ON_EOF"
-"""Environment: with "1", the end of standard input means that whoever started us is gone, and we stop."""
+OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+"""Environment of the ranks: everything that they read is on the disk, and nobody is told what they do."""
 
+NO_GPU: Final = {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+"""Environment of the ranks of a CPU plan: DeepSpeed would move the model to a GPU that the machine happens to have."""
 
-FORWARD_SECONDS = 0.2
+FORWARD_SECONDS: Final = 0.2
 """Between two looks for ranks that haven't been told yet to stop."""
 
-STOPPED_EARLY = "stopped on request before training began; run the same command again"
+STOPPED_EARLY: Final = "stopped on request before training: no checkpoint was needed; run the same command again"
 """Said where a rank was ended before it could answer for itself."""
 
 
@@ -39,9 +44,15 @@ def main() -> int:
         return emit_failure(e.code, e.message)
     # before torch is imported, which takes seconds: a request to stop is never lost
     stop = _Stop()
+    os.environ.update(rank_environment(job) | {LAUNCHER: str(os.getpid())})
     if os.environ.get(STOP_ON_EOF) == "1":
         threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
     return _launch(job, path, stop)
+
+
+def rank_environment(job: JobConfig) -> dict[str, str]:
+    """What the ranks of a job find in their environment beside ours."""
+    return OFFLINE | (NO_GPU if job.world.accelerator == "CPU" else {})
 
 
 class _Stop:
@@ -70,8 +81,10 @@ class _Stop:
         while True:
             for child in psutil.Process().children():
                 if child.pid not in told:
+                    # it may have ended since it was listed
+                    with suppress(psutil.NoSuchProcess):
+                        child.terminate()
                     told.add(child.pid)
-                    child.terminate()
             time.sleep(FORWARD_SECONDS)
 
 

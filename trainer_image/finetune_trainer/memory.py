@@ -1,5 +1,7 @@
 """Measured peak memory of this rank's device, in the planner's terms: what the device has to hold in all."""
 
+import ctypes
+import gc
 import resource
 from pathlib import Path
 from typing import Final
@@ -46,6 +48,18 @@ class MemoryMeter:
         if self._cuda:
             return torch.cuda.max_memory_allocated() + _outside_allocator()
         return _peak_resident()
+
+
+def give_back(accelerator: str) -> None:
+    """Return what nobody holds any more to the device or, on a CPU, to the system."""
+    gc.collect()
+    if accelerator == "GPU":
+        torch.cuda.empty_cache()
+        return
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        # glibc keeps what was freed in small pieces; other C libraries have no such function
+        trim(0)
 
 
 def _outside_allocator() -> int:

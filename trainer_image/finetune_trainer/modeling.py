@@ -42,6 +42,13 @@ def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
         )
     except (OSError, ValueError, KeyError) as e:
         raise TrainerError(ExitCode.MODEL, f"{folder}: can't be loaded as a causal language model: {e}") from e
+    except RuntimeError as e:
+        if "mismatched" not in str(e):
+            raise
+        raise TrainerError(
+            ExitCode.MODEL,
+            f"{folder}: config.json doesn't belong to these weights (their shapes differ); download the model again",
+        ) from e
     missing = sorted(info["missing_keys"])
     if missing:
         raise TrainerError(ExitCode.MODEL, f"{folder}: the weights lack {_listed(missing)}; download the model again")
@@ -100,10 +107,9 @@ def linear_names(model: nn.Module) -> tuple[str, ...]:
     return tuple(n for n in found if n != "lm_head")
 
 
-def count_parameters(model: nn.Module) -> tuple[int, int]:
-    """Trainable and total parameters."""
-    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    return trainable, sum(p.numel() for p in model.parameters())
+def count_trainable(model: nn.Module) -> int:
+    """Parameters that training changes."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def _listed(names: list[str]) -> str:

@@ -14,7 +14,7 @@ from trl import SFTTrainer
 
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.files import sha256_of
-from finetune_trainer.job_config import JobConfig
+from finetune_trainer.job_config import STATE_FOLDER, JobConfig
 from finetune_trainer.modeling import load_model
 
 _UNWANTED: Final = ("README.md", "training_args.bin")
@@ -23,7 +23,7 @@ _UNWANTED: Final = ("README.md", "training_args.bin")
 
 def staging_folder(job: JobConfig) -> Path:
     """Where the result lies until it is validated."""
-    return Path(job.output) / ".finetune" / "staging"
+    return Path(job.output) / STATE_FOLDER / "staging"
 
 
 def stage(job: JobConfig, trainer: SFTTrainer, tokenizer: PreTrainedTokenizerBase) -> Path:

@@ -1,17 +1,15 @@
 """One rank's way through a job: data, baseline, training, result, the same evaluation again, verdict, report."""
 
-import gc
-import json
 import os
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import torch
 
-from finetune_trainer import model_files, outputs
+from finetune_trainer import inputs, outputs
 from finetune_trainer.acceptance import check_measured, decide
 from finetune_trainer.data.load import LoadedData, audit, load_data, write_fault_report
 from finetune_trainer.data.tokenizer import TextTokenizer
@@ -21,18 +19,23 @@ from finetune_trainer.evaluation import Evaluator
 from finetune_trainer.events import EvaluationEvent, PhaseEvent, ResultEvent
 from finetune_trainer.evidence import Evaluation, MemoryEvidence, RunRecord
 from finetune_trainer.exit_codes import ExitCode, TrainerError
-from finetune_trainer.files import sha256_of, write_atomically, write_json
+from finetune_trainer.files import write_atomically
 from finetune_trainer.history import History
 from finetune_trainer.interrupts import StopFlag
-from finetune_trainer.job_config import DEEPSPEED_FILE, JobConfig
-from finetune_trainer.memory import MemoryMeter
-from finetune_trainer.modeling import DTYPES, attach_adapter, count_parameters, load_model, load_tokenizer
+from finetune_trainer.job_config import (
+    COMMAND,
+    DATA_REPORT_FILE,
+    DEEPSPEED_FILE,
+    RESULT_FILE,
+    STATE_FOLDER,
+    JobConfig,
+    load_deepspeed,
+)
+from finetune_trainer.memory import MemoryMeter, give_back
+from finetune_trainer.modeling import DTYPES, attach_adapter, count_trainable, load_model, load_tokenizer
 from finetune_trainer.progress import Emit, emit
 from finetune_trainer.report import write_report
-from finetune_trainer.training import Watch, train
-
-STATE_FOLDER: Final = ".finetune"
-"""Beside the output: what a resumed run has to know again."""
+from finetune_trainer.training import Watch, let_go, train
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +50,8 @@ class Session:
     meter: MemoryMeter
     history: History
     emit: Emit
+    deepspeed: dict[str, Any]
+    """DeepSpeed's configuration as it was rendered."""
 
 
 def run(job: JobConfig, path: Path, stop: StopFlag) -> None:
@@ -64,6 +69,7 @@ def run(job: JobConfig, path: Path, stop: StopFlag) -> None:
         meter=MemoryMeter(job.world.accelerator),
         history=History(state / "history.jsonl"),
         emit=emit,
+        deepspeed=load_deepspeed(path.parent / DEEPSPEED_FILE),
     )
     check_world(job.world, job.training.precision)
     state.mkdir(parents=True, exist_ok=True)
@@ -77,6 +83,7 @@ class _Road:
         self._s = session
         self._job = session.job
         self._began = datetime.now(UTC)
+        self._home = device_of(session.job.world, session.deepspeed)
 
     def go(self) -> None:
         tokenizer = TextTokenizer.load(Path(self._job.model.path))
@@ -92,9 +99,9 @@ class _Road:
         check_measured(self._job.acceptance, baseline.metrics)
         seconds = self._train(model, saved_tokenizer, data)
         del model
-        _free(self._job)
+        give_back(self._job.world.accelerator)
         tuned_model = outputs.reload(self._job, outputs.staging_folder(self._job), self._dtype())
-        tuned = self._evaluate(evaluator, tuned_model.to(device_of(self._job.world)), decode, "tuned")
+        tuned = self._evaluate(evaluator, tuned_model.to(self._home), decode, "tuned")
         self._finish(data, baseline, tuned, checksums, seconds)
 
     def _dtype(self) -> torch.dtype:
@@ -109,30 +116,22 @@ class _Road:
     def _read_data(self, tokenizer: TextTokenizer) -> LoadedData:
         self._phase("data", "reading and checking rows")
         data = load_data(self._job.data, tokenizer)
-        audit(data.train, tokenizer)
-        write_fault_report(Path(self._job.output) / "data_report.json", data.faults)
+        audit((*data.train, *data.evaluation), tokenizer)
+        write_fault_report(Path(self._job.output) / DATA_REPORT_FILE, data.faults)
         return data
 
     def _hold_inputs(self) -> dict[str, str]:
         """Checksums of all inputs; a resumed run must find the ones it began with."""
         self._phase("loading", "reading the base model")
-        now = _checksums(self._job)
-        kept = self._s.state / "inputs.json"
-        if kept.exists():
-            changed = [n for n, digest in json.loads(kept.read_text(encoding="utf-8")).items() if now.get(n) != digest]
-            if changed:
-                raise TrainerError(
-                    ExitCode.OUTPUT_CONFLICT,
-                    f"{changed[0]} has changed since this run began; put it back, or write another output.path",
-                )
-        write_json(kept, now)
+        now = inputs.checksums(self._job)
+        inputs.hold(self._s.state / "inputs.json", now)
         return now
 
     def _load_base(self) -> Any:
         self._s.meter.begin()
         # the weights are loaded in the arithmetic of the run, so that baseline and result are judged alike
         model: Any = load_model(Path(self._job.model.path), self._dtype())
-        model.to(device_of(self._job.world))
+        model.to(self._home)
         self._s.meter.end("loading")
         return model
 
@@ -161,25 +160,27 @@ class _Road:
         if self._job.adapter is not None:
             model = attach_adapter(model, self._job.adapter, self._job.training.seed)
         self._hold_parameters(model)
-        deepspeed = json.loads((self._s.folder / DEEPSPEED_FILE).read_text(encoding="utf-8"))
         self._s.meter.begin()
         watch = Watch(self._job, self._s.history, self._s.meter, self._s.stop, self._s.emit)
-        trainer = train(self._job, deepspeed, model, tokenizer, data.train, watch)
+        trainer = train(self._job, self._s.deepspeed, model, tokenizer, data.train, watch)
+        seconds = watch.seconds
         self._s.meter.end("training")
         # asked to stop: the checkpoint is there
         self._s.stop.check()
         self._phase("saving", "writing the result")
         outputs.stage(self._job, trainer, tokenizer)
         leave_deepspeed()
-        return watch.seconds
+        let_go(trainer)
+        return seconds
 
     def _hold_parameters(self, model: Any) -> None:
-        trainable, _ = count_parameters(model)
+        trainable = count_trainable(model)
         planned = self._job.prediction.trainable_parameters
         if trainable != planned:
             raise TrainerError(
                 ExitCode.CONFIGURATION,
-                f"the plan is for {planned} trainable parameters, the model has {trainable}; plan again",
+                f"the plan is for {planned} trainable parameters, the model has {trainable}; plan again, and "
+                "write another output.path",
             )
 
     def _finish(
@@ -194,7 +195,7 @@ class _Road:
             write_atomically(output / rendered.name, rendered.read_text(encoding="utf-8"))
         record = RunRecord(
             job=self._job,
-            deepspeed=json.loads((self._s.folder / DEEPSPEED_FILE).read_text(encoding="utf-8")),
+            deepspeed=self._s.deepspeed,
             train=data.train_facts,
             evaluation=data.evaluation_facts,
             history=self._s.history.steps(),
@@ -211,7 +212,7 @@ class _Road:
         )
         report = write_report(record, output)
         result = _result(record, report)
-        write_atomically(self._s.state / "result.json", result.model_dump_json(indent=2) + "\n")
+        write_atomically(self._s.state / RESULT_FILE, result.model_dump_json(indent=2) + "\n")
         self._s.emit(result)
 
     def _memory(self) -> MemoryEvidence:
@@ -241,18 +242,8 @@ def _result(record: RunRecord, report: Path) -> ResultEvent:
     )
 
 
-def _checksums(job: JobConfig) -> dict[str, str]:
-    files = [Path(job.data.train.path)]
-    if job.data.evaluation is not None:
-        files.append(Path(job.data.evaluation.path))
-    files += model_files.files_of(Path(job.model.path))
-    return {str(p): sha256_of(p) for p in files}
-
-
 def _command() -> str:
-    return os.environ.get("FINETUNE_COMMAND") or " ".join(
-        [sys.executable, "-m", "finetune_trainer.launch", *sys.argv[1:]]
-    )
+    return os.environ.get(COMMAND) or " ".join([sys.executable, "-m", "finetune_trainer.launch", *sys.argv[1:]])
 
 
 def _decoder(tokenizer: Any) -> Any:
@@ -260,9 +251,3 @@ def _decoder(tokenizer: Any) -> Any:
         return str(tokenizer.decode(ids, skip_special_tokens=True))
 
     return decode
-
-
-def _free(job: JobConfig) -> None:
-    gc.collect()
-    if job.world.accelerator == "GPU":
-        torch.cuda.empty_cache()

@@ -108,6 +108,7 @@ class Watch(TrainerCallback):
         del control, kwargs
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         checkpoints.mark_complete(folder)
+        self._stop.has_checkpoint = True
         checkpoints.prune(folder.parent, self._job.training.checkpoints_kept)
         self.emit(CheckpointEvent(step=state.global_step, path=str(folder)))
 
@@ -118,7 +119,7 @@ def _refuse_divergence(step: int, logs: dict[str, float], learning_rate: float) 
             raise TrainerError(
                 ExitCode.DIVERGED,
                 f"the {name} is {logs[key]} at step {step}; lower training.learningRate (it is {learning_rate:g}), "
-                "then start again in a new output folder",
+                "and write another output.path",
             )
 
 
@@ -148,6 +149,22 @@ def train(
         watch.resumed(ResumeEvent(step=checkpoints.step_of(resume), path=str(resume)))
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     return trainer
+
+
+def let_go(trainer: SFTTrainer) -> None:
+    """Take the engine apart: its hooks on the gradients keep the model alive where no collector of garbage sees it."""
+    from deepspeed.runtime.zero import parameter_offload
+    from deepspeed.runtime.zero.partitioned_param_coordinator import PartitionedParameterCoordinator
+
+    trainer.accelerator.free_memory()
+    # where ZeRO-3 keeps the model for the process's life: its destroy() forgets a list, and caches of methods
+    parameter_offload.FWD_MODULE_STACK.clear()
+    for attribute in vars(PartitionedParameterCoordinator).values():
+        member: Any = attribute
+        while member is not None and not hasattr(member, "cache_clear"):
+            member = getattr(member, "__wrapped__", None)
+        if member is not None:
+            member.cache_clear()
 
 
 def checkpoint_root(job: JobConfig) -> Path:
@@ -182,7 +199,8 @@ def arguments(job: JobConfig, deepspeed: dict[str, Any], rows: int) -> SFTConfig
         warmup_steps=math.ceil(steps * t.warmup_share),
         weight_decay=t.weight_decay,
         max_grad_norm=t.max_grad_norm,
-        optim="adamw_torch",
+        # one kernel for all tensors: torch's default makes a full-size temporary at each step
+        optim="adamw_torch_fused",
         seed=t.seed,
         data_seed=t.seed,
         bf16=t.precision is Precision.BF16,

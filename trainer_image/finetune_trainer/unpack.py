@@ -1,14 +1,16 @@
 """GGUF to a folder of bf16 safetensors: `python -m finetune_trainer.unpack FILE FOLDER`. Complete or absent."""
 
+import errno
 import json
+import os
 import shutil
 import sys
-import traceback
 from pathlib import Path
 
 from finetune_trainer.events import PhaseEvent
 from finetune_trainer.exit_codes import ExitCode, TrainerError
-from finetune_trainer.failures import explain
+from finetune_trainer.failures import exit_code_of
+from finetune_trainer.files import sync, sync_tree
 from finetune_trainer.progress import emit, emit_failure
 
 _MAGIC = b"GGUF"
@@ -18,15 +20,7 @@ def main() -> int:
     """Unpack as the command line says; the exit code."""
     if len(sys.argv) != 3:
         return emit_failure(ExitCode.CONFIGURATION, "usage: python -m finetune_trainer.unpack FILE.gguf FOLDER")
-    try:
-        unpack(Path(sys.argv[1]), Path(sys.argv[2]))
-    except TrainerError as e:
-        return emit_failure(e.code, e.message)
-    except Exception as e:  # noqa: BLE001  the outermost loop: every failure becomes a code and a sentence
-        traceback.print_exc()
-        failure = explain(e)
-        return emit_failure(failure.code, failure.message)
-    return ExitCode.OK
+    return exit_code_of(lambda: unpack(Path(sys.argv[1]), Path(sys.argv[2])))
 
 
 def unpack(source: Path, target: Path) -> None:
@@ -39,14 +33,25 @@ def unpack(source: Path, target: Path) -> None:
     if target.exists():
         return
     emit(PhaseEvent(phase="loading", message=f"unpacking {source.name} into bf16 safetensors, once"))
-    partial = target.with_name(f".{target.name}.partial")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         _convert(source, partial)
-        partial.replace(target)
+        sync_tree(partial)
+        _put(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _put(partial: Path, target: Path) -> None:
+    try:
+        partial.replace(target)
+    except OSError as e:
+        # another process was quicker with the same file
+        if e.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+    sync(target.parent)
 
 
 def check_gguf(source: Path) -> None:

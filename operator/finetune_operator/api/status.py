@@ -37,7 +37,6 @@ class ModelStatus(ApiModel):
 
     architecture: str
     parameters: int
-    revision: str | None = None
 
 
 class TokenStatus(ApiModel):
@@ -202,8 +201,6 @@ class FineTuneJobStatus(ApiModel):
     model: ModelStatus | None = None
     dataset: DatasetStatus | None = None
     options: tuple[OptionStatus, ...] = ()
-    rejected: tuple[RejectedStatus, ...] = ()
-    hardware: HardwareAdvice | None = None
     plan: PlanStatus | None = None
     progress: ProgressStatus | None = None
     checkpoint: CheckpointStatus | None = None

@@ -1,6 +1,5 @@
 """The program `finetune`, also `kubectl finetune`: one verb a module, errors turned into codes in one place."""
 
-import os
 import sys
 import traceback
 from pathlib import Path
@@ -16,13 +15,16 @@ from finetune_operator.cli.status import status_command
 from finetune_operator.exceptions import FineTuneError
 from finetune_trainer.exit_codes import ExitCode
 
+DEBUG = "--debug"
+"""Anywhere on the command line."""
+
 INTERRUPTED = 130
 """What shells expect of a program that Ctrl-C ended."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES_HELP)
 @click.version_option(__version__, "--version", message="finetune %(version)s")
-@click.option("--debug", is_flag=True, help="Show a traceback with an error.")
+@click.option(DEBUG, is_flag=True, help="Show a traceback with an error; anywhere on the command line.")
 def finetune(*, debug: bool) -> None:
     """Fine-tune a language model: see every way that fits, choose one, get a result that is proven better or not.
 
@@ -36,7 +38,7 @@ def finetune(*, debug: bool) -> None:
     Nothing is ever chosen for you: `run` without an option lists what is viable and asks.
     Ctrl-C stops with a checkpoint; the same command goes on from there, also after a crash.
     """
-    del debug  # read in main(), where errors end
+    del debug  # taken out by invoke(), where errors end; here for --help
 
 
 for command in (plan_command, run_command, status_command, report_command):
@@ -55,13 +57,15 @@ def program_name(argv0: str) -> str:
 
 def invoke(arguments: list[str], name: str) -> int:
     """Run one command line; its exit code."""
+    # before the verb or after it: somebody who needs it has just repeated a failed command
+    debug = DEBUG in arguments
     try:
-        return _answer(arguments, name)
+        return _answer([a for a in arguments if a != DEBUG], name)
     except FineTuneError as e:
-        _explain(arguments, str(e))
+        _explain(str(e), e.details, debug=debug)
         return exit_code_of(e)
     except Exception as e:  # noqa: BLE001  the outermost loop: a user gets a sentence, and a traceback on request
-        _explain(arguments, f"unexpected {type(e).__name__}: {e}; this is a fault of finetune: --debug shows where")
+        _explain(f"unexpected {type(e).__name__}: {e}; this is a fault of finetune: {DEBUG} shows where", debug=debug)
         return int(ExitCode.INTERNAL)
 
 
@@ -77,16 +81,13 @@ def _answer(arguments: list[str], name: str) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("stopped; nothing is left half-written", err=True)
         code = INTERRUPTED
-    except BrokenPipeError:
-        # the reader of our output is gone (| head): point stdout elsewhere, or Python complains while it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = int(ExitCode.OK)
     return code or 0
 
 
-def _explain(arguments: list[str], sentence: str) -> None:
-    if "--debug" in arguments:
+def _explain(sentence: str, details: str = "", *, debug: bool) -> None:
+    if debug:
         traceback.print_exc()
+        click.echo(details, err=True)
     click.echo(f"error: {sentence}", err=True)
 
 

@@ -86,7 +86,8 @@ def _hardware(node: NodeClass) -> str:
     device = node.device
     free = gib(device.memory) if device.free == device.memory else f"{_of(device.free, device.memory)} free"
     nodes = f"{node.nodes} nodes of " if node.nodes > 1 else ""
-    return f"{nodes}{node.devices_per_node} x {device.product} ({free})"
+    nvme = ", NVMe" if node.nvme else ""
+    return f"{nodes}{node.devices_per_node} x {device.product} ({free}{nvme})"
 
 
 def print_viable(out: Console, plans: PlanSet) -> None:
@@ -154,8 +155,10 @@ def _of(part: int, whole: int) -> str:
 
 
 def _range(seconds: Interval) -> str:
-    """Such as 3 to 5 min: the unit once, where both have the same."""
+    """Such as 3 to 5 min: the unit once, where both have the same, and the value once, where both are the same."""
     low, high = human_duration(seconds.low), human_duration(seconds.high)
+    if low == high:
+        return low
     number, unit = low.split()
     return f"{number} to {high}" if high.endswith(f" {unit}") else f"{low} to {high}"
 

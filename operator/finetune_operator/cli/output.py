@@ -1,6 +1,7 @@
 """Printing for people and for programs: tables on a terminal, plain text in a pipe, JSON and YAML on request."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
 
 PIPE_WIDTH: Final = 1000
 """Columns where there is no terminal: lines in a pipe are not wrapped."""
@@ -46,10 +48,20 @@ def format_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return decorate(command)
 
 
+class PatientConsole(Console):
+    """Goes on silently when its reader is gone (| head): a run must not end because nobody watches any more."""
+
+    @override
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        # Python would complain about what is still buffered when it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
 def console(*, stderr: bool = False) -> Console:
     """Where text for people goes; colours only on a terminal."""
     stream = sys.stderr if stderr else sys.stdout
-    return Console(
+    return PatientConsole(
         file=stream, highlight=False, soft_wrap=not stream.isatty(), width=None if stream.isatty() else PIPE_WIDTH
     )
 
@@ -57,9 +69,10 @@ def console(*, stderr: bool = False) -> Console:
 def print_value(value: Any, output_format: str) -> None:
     """A plain value as JSON or YAML."""
     if output_format == OutputFormat.JSON:
-        click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     else:
-        click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120), nl=False)
+        text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
+    console().out(text, end="", highlight=False)
 
 
 def bare_table(*headings: str, gap: int = GAP) -> Table:
@@ -109,9 +122,8 @@ def print_parts(
     begin = label or Text()
     width = target.width if target.is_terminal else sys.maxsize
     first, *more = fold(parts, separator, width - begin.cell_len, width - indent)
-    target.print(Text.assemble(begin, (first, style)))
-    for line in more:
-        target.print(Text(" " * indent + line, style=style))
+    # at once, since a live bar below is drawn again after each print
+    target.print(Text.assemble(begin, (first, style), *((f"\n{' ' * indent}{line}", style) for line in more)))
 
 
 def print_text(target: Console, text: str, *, label: Text | None = None, indent: int = 0, style: str = "") -> None:

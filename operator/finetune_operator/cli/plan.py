@@ -49,7 +49,11 @@ def plan_command(job: Path, nodes: Path | None, explained: str | None, output_fo
         print_options(console(), prospect, job, nodes)
     else:
         print_value(options_value(prospect), output_format)
-    return int(ExitCode.OK) if prospect.plans.viable else INFEASIBLE
+    if not prospect.plans.viable:
+        return INFEASIBLE
+    # the manifest's own choice: known here to be impossible, it would only be refused later
+    select(prospect.plans, manifest.spec.plan.option, prospect.capacity.origin)
+    return int(ExitCode.OK)
 
 
 def _explain(prospect: Prospect, option: str, output_format: str) -> None:

@@ -8,7 +8,7 @@ from rich.markdown import Markdown
 from finetune_operator.cli.job_argument import find_output, folder_argument
 from finetune_operator.cli.output import console
 from finetune_operator.exceptions import OutputConflictError
-from finetune_operator.local.road import read_status
+from finetune_operator.local.status_file import read_status
 from finetune_trainer.events import REPORT_FILE
 
 

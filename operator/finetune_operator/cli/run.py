@@ -1,5 +1,6 @@
 """`finetune run`: train here, and go on where it was left."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import click
 from finetune_operator.cli.job_argument import job_argument
 from finetune_operator.cli.run_view import RunView
 from finetune_operator.local.manifest import read_job
-from finetune_operator.local.road import run_job
+from finetune_operator.local.road import Request, run_job
 
 
 @click.command("run")
@@ -29,6 +30,7 @@ def run_command(job: Path, option: str | None) -> int:
     Ctrl-C stops after the current step with a checkpoint. The same command goes on from the last complete checkpoint,
     also after a crash; once it is done, it shows the result again.
     """
-    view = RunView(interactive=sys.stdin.isatty() and sys.stdout.isatty())
-    with view:
-        return run_job(read_job(job), job.parent, option, view)
+    command = shlex.join([*str(click.get_current_context().find_root().info_name).split(), *sys.argv[1:]])
+    request = Request(job=read_job(job), folder=job.parent, option=option, command=command)
+    with RunView(interactive=sys.stdin.isatty() and sys.stdout.isatty()) as view:
+        return run_job(request, view)

@@ -101,7 +101,7 @@ class RunView(AbstractContextManager["RunView"]):
         if self._out.is_terminal:
             self._bar("starting", 0, None, "loading torch, transformers and DeepSpeed")
 
-    def event(self, event: Event, status: FineTuneJobStatus) -> None:
+    def event(self, event: Event) -> None:
         """Show what the trainer said."""
         match event:
             case PhaseEvent():
@@ -125,7 +125,6 @@ class RunView(AbstractContextManager["RunView"]):
                 print_result(self._out, event)
             case _:
                 return
-        del status
 
     def _phase(self, event: PhaseEvent) -> None:
         if event.total:

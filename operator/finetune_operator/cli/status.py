@@ -13,7 +13,7 @@ from finetune_operator.cli.job_argument import find_output, folder_argument
 from finetune_operator.cli.output import OutputFormat, bare_table, console, format_option, print_table, print_value
 from finetune_operator.lifecycle.phase import is_over
 from finetune_operator.local.output_folder import is_held
-from finetune_operator.local.road import read_status
+from finetune_operator.local.status_file import read_status
 
 WATCH_SECONDS = 1.0
 """Between two looks at the status file."""

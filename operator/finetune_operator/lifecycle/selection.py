@@ -1,13 +1,8 @@
 """Which plan is to run: what was asked for, or the only one there is; never a silent choice between several."""
 
-from typing import Final
-
 from finetune_operator.exceptions import InfeasibleError, UnknownOptionError
-from finetune_operator.planner.plan import Advice, Hardware, Plan, PlanSet, Rejection
+from finetune_operator.planner.plan import RECOMMENDED, Advice, Hardware, Plan, PlanSet, Rejection
 from finetune_operator.units import gib
-
-RECOMMENDED: Final = "recommended"
-"""In place of an option's id: an explicit approval, in advance, of whatever is listed first."""
 
 
 def select(plans: PlanSet, asked: str | None, origin: str) -> Plan | None:
@@ -44,17 +39,20 @@ def _asked(plans: PlanSet, asked: str, origin: str) -> Plan:
 
 def rejection_sentence(rejection: Rejection) -> str:
     """Need, have, and what would do."""
-    parts = [f"option {rejection.option} {rejection.message}"]
-    if rejection.remedy:
-        parts.append(rejection.remedy)
+    parts = [f"option {_lack(rejection)}"]
     if rejection.advice is not None:
         parts.append(f"it takes at least {hardware_phrase(rejection.advice.minimum)}")
     return "; ".join(parts)
 
 
+def _lack(rejection: Rejection) -> str:
+    parts = [f"{rejection.option} {rejection.message}", rejection.remedy]
+    return "; ".join(part for part in parts if part)
+
+
 def infeasible_sentence(plans: PlanSet, origin: str) -> str:
     """Nothing fits: the nearest way with need and have, and the hardware it would take."""
-    nearest = f": {plans.rejected[0].option} {plans.rejected[0].message}" if plans.rejected else ""
+    nearest = f": {_lack(plans.rejected[0])}" if plans.rejected else ""
     return f"nothing that the job allows is viable on {origin}{nearest}{_advice_phrase(plans.advice)}"
 
 

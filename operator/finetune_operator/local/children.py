@@ -28,7 +28,7 @@ ERRORS: Final[dict[int, type[FineTuneError]]] = {
     ExitCode.OUTPUT_CONFLICT: OutputConflictError,
     ExitCode.STORAGE_FULL: StorageFullError,
 }
-"""The trainer's exit codes as our errors; the rest are plain FineTuneErrors."""
+"""The trainer's exit codes as our errors; the rest are plain FineTuneErrors that carry the code."""
 
 
 def module_command(module: str, *arguments: str) -> tuple[str, ...]:
@@ -40,7 +40,8 @@ def converse(command: Sequence[str], request: str, on_event: Callable[[Event], N
     """Run a command, give it the request on standard input, and pass on its events as they come.
 
     Raises:
-        FineTuneError: the command failed; its own sentence, or the last line of its standard error.
+        FineTuneError: the command failed; its own sentence and code, or the last line of its standard error, all of
+            which is in the error's details.
     """
     # files and not pipes: a child that ends without reading, or that writes much, blocks nobody
     with tempfile.TemporaryFile() as asked, tempfile.TemporaryFile() as errors:
@@ -74,8 +75,12 @@ def _listen(
 
 
 def _error(command: Sequence[str], code: int, failure: FailureEvent | None, errors: str) -> FineTuneError:
-    if failure is not None:
-        return ERRORS.get(failure.code, FineTuneError)(failure.message)
-    last = next((line for line in reversed(errors.splitlines()) if line.strip()), "it said nothing")
     end = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-    return FineTuneError(f"{' '.join(command[1:3])} {end}: {last.strip()}")
+    if failure is not None:
+        error = ERRORS.get(failure.code, FineTuneError)(failure.message)
+        error.exit_code = failure.code
+    else:
+        last = next((line for line in reversed(errors.splitlines()) if line.strip()), "it said nothing")
+        error = FineTuneError(f"{' '.join(command[1:3])} {end}: {last.strip()}")
+    error.details = f"{' '.join(command)} {end}\n{errors}".rstrip()
+    return error

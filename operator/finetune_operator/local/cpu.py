@@ -51,6 +51,7 @@ def read_cores(root: Path = Path("/")) -> int:
     """Logical processors that this process may use, at least 1."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = read_cpu_quota(root)
+    # rounded down: half a core more must not make a plan promise a speed that isn't there
     return max(1, min(allowed, int(quota))) if quota is not None else allowed
 
 

@@ -23,24 +23,21 @@ def estimate_dataset(train: Path, evaluation: Path | None, fraction: float | Non
         DatasetInvalidError: a file can't be read, a line isn't a JSON object, or no row is left.
     """
     lengths = _usable_lengths(train, max_length)
-    held = _usable_lengths(evaluation, max_length) if evaluation is not None else []
-    if fraction is not None:
-        count = max(1, round(len(lengths) * fraction))
-        if count == len(lengths):
-            raise DatasetInvalidError(
-                f"{train}: evaluation.fraction {fraction:g} holds out all of its {count} rows; write a smaller one",
-            )
-        # evenly over the sorted lengths: what a random split has on average
-        held = lengths[:: max(1, len(lengths) // count)][:count]
-    rows = len(lengths) - (len(held) if fraction is not None else 0)
+    if evaluation is not None:
+        # not sized, since a plan is about training; one that can't be used is told now all the same
+        _usable_lengths(evaluation, max_length)
+    held = max(1, round(len(lengths) * fraction)) if fraction is not None else 0
+    if held == len(lengths):
+        raise DatasetInvalidError(
+            f"{train}: evaluation.fraction {fraction:g} holds out all of its {held} rows; write a smaller one",
+        )
+    rows = len(lengths) - held
     return DatasetFacts(
         rows=rows,
         tokens=round(sum(lengths) * rows / len(lengths)),
         p50=lengths[len(lengths) // 2],
         p95=lengths[min(len(lengths) - 1, len(lengths) * 95 // 100)],
         longest=lengths[-1],
-        evaluation_rows=len(held),
-        evaluation_tokens=sum(held),
     )
 
 

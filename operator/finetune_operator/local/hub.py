@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from httpx2 import HTTPError
+from httpx2 import ConnectError, HTTPError, TimeoutException
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -16,7 +16,7 @@ from huggingface_hub.errors import (
 )
 
 from finetune_operator.api.spec import HubSource
-from finetune_operator.exceptions import ModelUnreadableError, StorageFullError
+from finetune_operator.exceptions import FineTuneError, ModelUnreadableError, StorageFullError
 from finetune_operator.local.children import Notify
 
 SMALL_FILES: Final = ("*.json", "*.jinja", "tokenizer*", "*.txt")
@@ -67,8 +67,13 @@ def _has_weights(folder: Path) -> bool:
     return bool(shards) and all((folder / shard).is_file() for shard in shards)
 
 
-def download_without_weights(source: HubSource, patience_seconds: float = PATIENCE_SECONDS) -> Path | None:
-    """The model's folder with all but the weights; None where the hub doesn't answer in time, or not to us."""
+def download_without_weights(source: HubSource, patience_seconds: float = PATIENCE_SECONDS) -> Path:
+    """The model's folder with all but the weights.
+
+    Raises:
+        ModelUnreadableError: the hub doesn't answer in time, or doesn't have it for us.
+        StorageFullError: the cache's disk is full.
+    """
     try:
         # asked first since a download has no time limit of its own for this question
         HfApi().model_info(source.repo, revision=source.revision, timeout=patience_seconds)
@@ -79,9 +84,13 @@ def download_without_weights(source: HubSource, patience_seconds: float = PATIEN
             ignore_patterns=list(IGNORED),
             etag_timeout=patience_seconds,
         )
-    except (OSError, HTTPError):
-        return None
-    return Path(found) if (Path(found) / "config.json").is_file() else None
+    except (OSError, HTTPError) as e:
+        raise _refusal(source, e) from e
+    if not (Path(found) / "config.json").is_file():
+        raise ModelUnreadableError(
+            f"{PLACE}: {source.repo} has no config.json; write a repository with safetensors and config.json",
+        )
+    return Path(found)
 
 
 def download(source: HubSource, notify: Notify) -> Path:
@@ -102,11 +111,16 @@ def download(source: HubSource, notify: Notify) -> Path:
             ),
         )
     except (OSError, HTTPError) as e:
-        if isinstance(e, OSError) and e.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise StorageFullError(
-                f"{PLACE}: its download doesn't fit the disk; free some, or set HF_HOME to another disk",
-            ) from e
-        raise ModelUnreadableError(f"{PLACE}: {_why(source, e)}") from e
+        raise _refusal(source, e) from e
+
+
+def _refusal(source: HubSource, error: OSError | HTTPError) -> FineTuneError:
+    """What stood against a download, as our error."""
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StorageFullError(
+            f"{PLACE}: its download doesn't fit the disk; free some, or set HF_HOME to another disk",
+        )
+    return ModelUnreadableError(f"{PLACE}: {_why(source, error)}")
 
 
 def _why(source: HubSource, error: OSError | HTTPError) -> str:
@@ -118,7 +132,7 @@ def _why(source: HubSource, error: OSError | HTTPError) -> str:
             return f"{source.repo} doesn't exist, or is private; check the name, or log in with `hf auth login`"
         case RevisionNotFoundError():
             return f"{source.repo} has no revision {source.revision}; write a branch, tag or commit that it has"
-        case LocalEntryNotFoundError():
+        case LocalEntryNotFoundError() | ConnectError() | TimeoutException():
             return (
                 f"{source.repo} is not on this machine and the hub can't be reached; go online, or write "
                 "model.source.path with a folder"

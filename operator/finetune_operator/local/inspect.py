@@ -73,7 +73,7 @@ def _read(spec: FineTuneJobSpec, files: DataFiles, model: ModelFolder) -> Inspec
 
 def facts_of(inspection: InspectionFacts) -> Facts:
     """The planner's view of what was read."""
-    train, evaluation = inspection.train, inspection.evaluation
+    train = inspection.train
     return Facts(
         model=ModelFacts(config=json.loads(inspection.model_config_json), weight_bytes=Bytes(inspection.weight_bytes)),
         dataset=DatasetFacts(
@@ -82,8 +82,6 @@ def facts_of(inspection: InspectionFacts) -> Facts:
             p50=train.lengths.p50,
             p95=train.lengths.p95,
             longest=train.lengths.max,
-            evaluation_rows=evaluation.rows,
-            evaluation_tokens=evaluation.lengths.total,
         ),
     )
 

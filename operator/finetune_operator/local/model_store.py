@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from finetune_operator.api.spec import ModelSource
-from finetune_operator.exceptions import ModelUnreadableError
+from finetune_operator.exceptions import ModelUnreadableError, StorageFullError
 from finetune_operator.local.children import Notify, converse, module_command
 from finetune_operator.planner.catalogue import find_config
 from finetune_trainer.events import Event, PhaseEvent
@@ -77,6 +77,7 @@ def model_for_planning(source: ModelSource, folder: Path, notify: Notify) -> Mod
 
     Raises:
         ModelUnreadableError: it isn't there, and the catalogue doesn't know it.
+        StorageFullError: the hub's cache is on a full disk, and the catalogue doesn't know it.
     """
     if source.hub is None:
         return _on_disk(source, folder, notify)
@@ -85,16 +86,15 @@ def model_for_planning(source: ModelSource, folder: Path, notify: Notify) -> Mod
     cached = hub.find_cached(source.hub)
     if cached is not None:
         return ModelFolder(path=cached, description=describe(source))
-    small = hub.download_without_weights(source.hub)
-    if small is not None:
-        return ModelFolder(path=small, description=describe(source), weights=False)
-    config = find_config(source.hub.repo)
-    if config is None:
-        raise ModelUnreadableError(
-            f"spec.model.source.hub.repo: {source.hub.repo} is not on this machine, the hub can't be reached and the "
-            "built-in catalogue doesn't know it; go online, or write model.source.path with a folder",
-        )
-    return CatalogueModel(config=config, description=describe(source))
+    try:
+        small = hub.download_without_weights(source.hub)
+    except (ModelUnreadableError, StorageFullError) as e:
+        config = find_config(source.hub.repo)
+        if config is None:
+            raise
+        notify(f"{e}; until then the plan is from the built-in catalogue")
+        return CatalogueModel(config=config, description=describe(source))
+    return ModelFolder(path=small, description=describe(source), weights=False)
 
 
 def _on_disk(source: ModelSource, folder: Path, notify: Notify) -> ModelFolder:

@@ -18,8 +18,16 @@ from finetune_operator.exceptions import FineTuneError, OutputConflictError, Sto
 from finetune_operator.local.children import Notify
 from finetune_operator.local.files import write_atomically
 from finetune_operator.local.inventory import read_free_disk
-from finetune_operator.local.record import STATE_FOLDER, Record, differences, normalise, read_record, read_repeat
+from finetune_operator.local.record import (
+    STATUS_FILE,
+    Record,
+    differences,
+    normalise,
+    read_record,
+    read_repeat,
+)
 from finetune_operator.units import Bytes, gib
+from finetune_trainer.job_config import STATE_FOLDER
 
 LOCK: Final = "lock"
 """Locked while a run lasts, by the command line and by the trainer that it started."""
@@ -71,7 +79,9 @@ def examine(output: Path, job: FineTuneJob, folder: Path, option: str | None) ->
 
 
 def _only_ours(output: Path) -> None:
-    foreign = sorted(p.name for p in output.iterdir() if p.name != STATE_FOLDER) if output.is_dir() else []
+    # a status beside our folder is of a run that was cut off while it was begun
+    ours = {STATE_FOLDER, STATUS_FILE} if (output / STATE_FOLDER).is_dir() else {STATE_FOLDER}
+    foreign = sorted(p.name for p in output.iterdir() if p.name not in ours) if output.is_dir() else []
     if foreign:
         shown = ", ".join(foreign[:_SHOWN_FILES]) + (", …" if len(foreign) > _SHOWN_FILES else "")
         raise OutputConflictError(
@@ -125,10 +135,11 @@ def _open_lock(output: Path, created: list[Path]) -> int:
         return os.open(state / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as e:
         _remove_empty(created)
-        raise _unwritable(output, e) from e
+        raise unwritable(output, e) from e
 
 
-def _unwritable(output: Path, error: OSError) -> FineTuneError:
+def unwritable(output: Path, error: OSError) -> FineTuneError:
+    """What keeps a run from writing to its folder, for the user."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return StorageFullError(
             f"spec.output.path: {output} is on a disk that is full; free some, or write a path on another disk",
@@ -187,7 +198,7 @@ def _try_lock(fd: int, output: Path) -> bool:
     except BlockingIOError:
         return False
     except OSError as e:
-        raise _unwritable(output, e) from e
+        raise unwritable(output, e) from e
     return True
 
 
@@ -197,7 +208,7 @@ def _write_owner(output: Path) -> None:
     try:
         write_atomically(output / STATE_FOLDER / OWNER, json.dumps(owner) + "\n")
     except OSError as e:
-        raise _unwritable(output, e) from e
+        raise unwritable(output, e) from e
 
 
 def read_owner(output: Path) -> dict[str, Any] | None:

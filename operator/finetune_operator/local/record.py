@@ -15,19 +15,16 @@ from finetune_operator.planner.plan import Plan
 from finetune_operator.renderers.bundle import Bundle
 from finetune_operator.renderers.repeat import CONFIG_FILE
 from finetune_trainer.events import ResultEvent
-from finetune_trainer.job_config import JOB_FILE
+from finetune_trainer.job_config import DEEPSPEED_FILE, JOB_FILE, RESULT_FILE, STATE_FOLDER
 
-STATE_FOLDER: Final = ".finetune"
-"""In the output folder: ours and the trainer's own notes."""
+STATUS_FILE: Final = "status.yaml"
+"""Beside the result: the job's status."""
 
 MANIFEST: Final = "manifest.json"
 """The job that the folder belongs to; written last, so that a folder with it has everything."""
 
 BUNDLE: Final = "bundle"
 """Folder of what was rendered; a resumed run uses it again, whatever memory is free then."""
-
-RESULT: Final = "result.json"
-"""Written by the trainer when the output is complete."""
 
 Spec = dict[str, Any]
 """A job's spec in normal form: every default written, paths absolute, without plan and output."""
@@ -83,12 +80,21 @@ def read_record(output: Path) -> Record | None:
         return None
     try:
         kept = json.loads((state / MANIFEST).read_text(encoding="utf-8"))
-        return Record(bundle=state / BUNDLE, result=_read_result(state / RESULT), **kept)
-    except (ValueError, TypeError) as e:
+        record = Record(bundle=state / BUNDLE, result=_read_result(state / RESULT_FILE), **kept)
+        _check_bundle(record)
+    except (OSError, ValueError, TypeError) as e:
         raise OutputConflictError(
             f"spec.output.path: {output} holds a run of another version, or a damaged one; write another output.path, "
             "or remove that folder",
         ) from e
+    return record
+
+
+def _check_bundle(record: Record) -> None:
+    names = (JOB_FILE, DEEPSPEED_FILE, CONFIG_FILE)
+    files = {name: (record.bundle / name).read_text(encoding="utf-8") for name in names}
+    if Bundle(files=files).hash != record.hash:
+        raise ValueError("the bundle isn't the one that was rendered")
 
 
 def write_record(output: Path, spec: Spec, chosen: Plan, bundle: Bundle) -> Record:

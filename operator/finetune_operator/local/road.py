@@ -1,41 +1,35 @@
 """A job's way on this machine: look, choose, begin, train; the same command goes on where it was left."""
 
-import shlex
-import sys
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
-
-import yaml
 
 from finetune_operator.api.resource import FineTuneJob
 from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.exceptions import OutputConflictError
 from finetune_operator.lifecycle.selection import select
-from finetune_operator.lifecycle.status import advance, begun, started
+from finetune_operator.lifecycle.status import begun
 from finetune_operator.local import run
-from finetune_operator.local.files import write_atomically
 from finetune_operator.local.gpu import VISIBLE
 from finetune_operator.local.inspect import Inspected, data_files, inspect
 from finetune_operator.local.inventory import devices_for, read_capacity
 from finetune_operator.local.model_store import CatalogueModel, ModelFolder, model_for_planning, model_for_training
-from finetune_operator.local.output_folder import Claim, check_space, claim, examine
-from finetune_operator.local.record import STATE_FOLDER, Record, normalise, write_record
+from finetune_operator.local.output_folder import Claim, check_space, claim, examine, unwritable
+from finetune_operator.local.record import Record, normalise, write_record
+from finetune_operator.local.status_file import StatusKeeper, now, read_status, settle, write_status
 from finetune_operator.planner.capacity import Capacity
 from finetune_operator.planner.plan import Plan, PlanSet
 from finetune_operator.planner.planner import plan
 from finetune_operator.renderers.bundle import render_bundle
 from finetune_operator.renderers.trainer_config import Places
-from finetune_trainer.events import CheckpointEvent, Event, FailureEvent, ResultEvent
+from finetune_trainer.events import Event
 from finetune_trainer.exit_codes import ExitCode
+from finetune_trainer.job_config import COMMAND, STATE_FOLDER
 
-STATUS_FILE: Final = "status.yaml"
-"""In the output folder: what the cluster would hold as the job's status."""
-
-STATUS_SECONDS: Final = 5.0
-"""Least time between two writes of the status that only tell progress."""
+COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+"""Name of a snapshot's folder in the hub's cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +61,21 @@ class View(Protocol):
     def begin(self, record: Record, status: FineTuneJobStatus) -> None:
         """The trainer is about to start."""
 
-    def event(self, event: Event, status: FineTuneJobStatus) -> None:
+    def event(self, event: Event) -> None:
         """The trainer said something."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One `finetune run`."""
+
+    job: FineTuneJob
+    folder: Path
+    """Of the job file; its relative paths start there."""
+    option: str | None
+    """The user's choice; None: the job's own `plan.option`, if any."""
+    command: str
+    """As the user wrote it, for the report."""
 
 
 def output_folder(job: FineTuneJob, folder: Path) -> Path:
@@ -94,52 +101,52 @@ def _look(
     return Prospect(job=job, folder=folder, model=model, inspected=inspected, capacity=known, plans=plans)
 
 
-def run_job(job: FineTuneJob, folder: Path, option: str | None, view: View) -> int:
+def run_job(request: Request, view: View) -> int:
     """Run a job, or go on with it, or say that it is done; the trainer's exit code.
-
-    Args:
-        job: what to run.
-        folder: of the job file.
-        option: the user's choice; None: the job's own `plan.option`, if any.
-        view: shows it.
 
     Raises:
         FineTuneError: it can't be begun.
     """
-    asked = option or job.spec.plan.option
+    job, folder = request.job, request.folder
+    asked = request.option or job.spec.plan.option
     output = output_folder(job, folder)
-    record = examine(output, job, folder, asked)
-    if record is not None and record.result is not None:
-        view.begin(record, read_status(output))
-        return ExitCode.OK
     # nothing is written before the choice is made
-    prospect, chosen = (None, None) if record is not None else _chosen(job, folder, asked, view)
+    begun_before = examine(output, job, folder, asked) is not None
+    choice = None if begun_before else _choose(job, folder, asked, view)
     with claim(output, view.notify) as held:
         # again under the lock: somebody may have begun, or finished, in between
         record = examine(output, job, folder, asked)
-        if record is None and prospect is not None and chosen is not None:
-            record = _begin(prospect, chosen, output)
+        if record is None and choice is not None:
+            record = _begin(*choice, output)
         if record is None:
             raise OutputConflictError(f"spec.output.path: {output} was emptied just now; run the same command again")
-        if record.result is not None:
-            view.begin(record, read_status(output))
-            return ExitCode.OK
-        return _train(held, record, view)
+        if record.result is None:
+            return _train(held, record, request.command, view)
+        settle(output, record.result)
+        view.begin(record, read_status(output))
+        return ExitCode.OK
 
 
-def _chosen(job: FineTuneJob, folder: Path, asked: str | None, view: View) -> tuple[Prospect, Plan]:
+def _choose(job: FineTuneJob, folder: Path, asked: str | None, view: View) -> tuple[Prospect, Plan]:
+    """Choose by as little of the model as a plan needs, then get the rest of it and hold the choice against that."""
+    prospect = look_ahead(job, folder, None, view.notify)
+    chosen = select(prospect.plans, asked, prospect.capacity.origin) or view.choose(prospect)
     model = model_for_training(job.spec.model.source, folder, view.notify)
-    prospect = _look(job, folder, model)
-    found = select(prospect.plans, asked, prospect.capacity.origin)
-    return prospect, found or view.choose(prospect)
+    if model == prospect.model:
+        return prospect, chosen
+    whole = _look(job, folder, model)
+    return whole, select(whole.plans, chosen.id, whole.capacity.origin) or chosen
 
 
 def _begin(prospect: Prospect, chosen: Plan, output: Path) -> Record:
     check_space(output, chosen.disk)
     facts, inspection = prospect.inspected.facts, prospect.inspected.inspection
     bundle = render_bundle(prospect.job, chosen, int(facts.model.config["hidden_size"]), _places(prospect, output))
-    write_status(output, begun(facts, inspection, chosen, bundle.hash, _now()))
-    return write_record(output, normalise(prospect.job, prospect.folder), chosen, bundle)
+    try:
+        write_status(output, begun(facts, inspection, chosen, bundle.hash, now()))
+        return write_record(output, normalise(prospect.job, prospect.folder), chosen, bundle)
+    except OSError as e:
+        raise unwritable(output, e) from e
 
 
 def _places(prospect: Prospect, output: Path) -> Places:
@@ -151,22 +158,26 @@ def _places(prospect: Prospect, output: Path) -> Places:
         model=str(prospect.model.path),
         model_description=prospect.model.description,
         model_source=str((prospect.folder / named).resolve()) if named is not None else None,
+        model_revision=prospect.model.path.name if COMMIT.fullmatch(prospect.model.path.name) else None,
         train=str(files.train),
         evaluation=str(files.evaluation) if files.evaluation is not None else None,
         output=str(output),
     )
 
 
-def _train(held: Claim, record: Record, view: View) -> int:
-    keeper = _StatusKeeper(held.folder, view)
-    keeper.start()
-    view.begin(record, keeper.status)
+def _train(held: Claim, record: Record, command: str, view: View) -> int:
+    keeper = StatusKeeper(held.folder, view.event, view.notify)
     launch = run.Launch(
         command=run.launch_command(record.job_file),
         log=held.folder / STATE_FOLDER / run.LOG,
         lock_fd=held.lock_fd,
-        environment={run.COMMAND: shlex.join(["finetune", *sys.argv[1:]]), **_devices(record)},
+        environment={COMMAND: command, **_devices(record)},
     )
+    try:
+        keeper.start()
+    except OSError as e:
+        raise unwritable(held.folder, e) from e
+    view.begin(record, keeper.status)
     return run.train(launch, keeper.take, view.notify)
 
 
@@ -175,55 +186,3 @@ def _devices(record: Record) -> dict[str, str]:
     if record.product is None:
         return {}
     return {VISIBLE: ",".join(devices_for(record.product, record.devices))}
-
-
-class _StatusKeeper:
-    """Folds events into the status and writes it: at every transition at once, for mere progress at a bounded rate."""
-
-    def __init__(self, output: Path, view: View) -> None:
-        self._output = output
-        self._view = view
-        self._written_at = _now()
-        self.status = read_status(output)
-
-    def start(self) -> None:
-        self._set(started(self.status, _now()))
-
-    def take(self, event: Event) -> None:
-        now = _now()
-        self.status = advance(self.status, event, now)
-        waited = (now - self._written_at).total_seconds() >= STATUS_SECONDS
-        if waited or isinstance(event, CheckpointEvent | FailureEvent | ResultEvent):
-            self._set(self.status)
-        self._view.event(event, self.status)
-
-    def _set(self, status: FineTuneJobStatus) -> None:
-        self.status, self._written_at = status, _now()
-        write_status(self._output, status)
-
-
-def read_status(output: Path) -> FineTuneJobStatus:
-    """The status that a run left in its output folder.
-
-    Raises:
-        OutputConflictError: there is none, or it isn't one.
-    """
-    path = output / STATUS_FILE
-    try:
-        return FineTuneJobStatus.model_validate(
-            yaml.safe_load(path.read_text(encoding="utf-8"))["status"], strict=False
-        )
-    except FileNotFoundError as e:
-        raise OutputConflictError(f"{output}: holds no run; begin one with `finetune run job.yaml`") from e
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as e:
-        raise OutputConflictError(f"{path}: isn't a status that a run wrote ({e}); remove the file") from e
-
-
-def write_status(output: Path, status: FineTuneJobStatus) -> None:
-    """Write status.yaml, complete or not at all."""
-    value = {"status": status.model_dump(mode="json", by_alias=True, exclude_none=True)}
-    write_atomically(output / STATUS_FILE, yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120))
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -15,19 +15,15 @@ from typing import IO, Final
 import psutil
 
 from finetune_operator.local.children import Notify, module_command
-from finetune_trainer.events import Event, FailureEvent, parse_event
+from finetune_operator.local.output_folder import unwritable
+from finetune_trainer.events import Event, FailureEvent, ResultEvent, parse_event
 from finetune_trainer.exit_codes import ExitCode
+from finetune_trainer.job_config import STOP_ON_EOF
 
 LOG: Final = "trainer.log"
 """What the trainer and its libraries say beside events."""
 
-STOP_ON_EOF: Final = "FINETUNE_STOP_ON_EOF"
-"""Environment: tells the trainer to stop with a checkpoint when its standard input ends, since then we are gone."""
-
-COMMAND: Final = "FINETUNE_COMMAND"
-"""Environment: the user's own command, for the report."""
-
-STOPPING: Final = "stopping after this step; a checkpoint will be left (Ctrl-C again ends at once, without one)"
+STOPPING: Final = "stopping, in training after this step with a checkpoint (Ctrl-C again ends at once, without one)"
 """Said at the first request to stop."""
 
 KILLED: Final = "ended at once; the same command goes on from the last complete checkpoint"
@@ -75,31 +71,37 @@ def train(launch: Launch, on_event: Callable[[Event], None], notify: Notify) -> 
         notify: told of requests to stop.
     """
     inbox: Inbox = SimpleQueue()
-    with launch.log.open("ab") as log, _started(launch, log) as child, _signals_forwarded(child, inbox):
-        reader = threading.Thread(target=_read, args=(child, inbox), daemon=True)
-        reader.start()
-        failed = False
+    told: int | None = None
+    with (
+        _opened(launch.log) as log,
+        _started(launch, log) as child,
+        _signals_forwarded(child, inbox) as stop,
+    ):
+        threading.Thread(target=_read, args=(child, inbox), daemon=True).start()
         while (item := inbox.get()) is not None:
             if isinstance(item, Note):
                 notify(item.text)
                 continue
             event = parse_event(item.decode(errors="replace"))
             if event is None:
-                log.write(item)
-                log.flush()
+                _log(log, item)
                 continue
-            failed = failed or isinstance(event, FailureEvent)
+            if told is None and isinstance(event, FailureEvent | ResultEvent):
+                told = event.code if isinstance(event, FailureEvent) else int(ExitCode.OK)
             on_event(event)
         code = child.wait()
-    if code and not failed:
-        on_event(_died(code, launch.log))
-    return code if code in set(ExitCode) else int(ExitCode.INTERNAL)
+    if told is not None:
+        # after its result or its failure nothing that happens to the process changes what came out
+        return told
+    if code == 0:
+        return code
+    failure = _ended_on_request() if stop.asked and code < 0 else _died(code, launch.log)
+    on_event(failure)
+    return failure.code
 
 
-def _read(child: "subprocess.Popen[bytes]", inbox: Inbox) -> None:
-    for line in child.stdout or ():
-        inbox.put(line)
-    inbox.put(None)
+def _ended_on_request() -> FailureEvent:
+    return FailureEvent(code=int(ExitCode.INTERRUPTED), message=KILLED)
 
 
 def _died(code: int, log: Path) -> FailureEvent:
@@ -108,6 +110,28 @@ def _died(code: int, log: Path) -> FailureEvent:
         code=code if code in set(ExitCode) else int(ExitCode.INTERNAL),
         message=f"the trainer {how}; its log is {log}; the same command goes on from the last complete checkpoint",
     )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        log = path.open("ab", buffering=0)
+    except OSError as e:
+        raise unwritable(path.parent.parent, e) from e
+    with log:
+        yield log
+
+
+def _log(log: IO[bytes], line: bytes) -> None:
+    # a full disk costs the log and not the run: the trainer finds out by itself whether it can still save
+    with suppress(OSError):
+        log.write(line)
+
+
+def _read(child: "subprocess.Popen[bytes]", inbox: Inbox) -> None:
+    for line in child.stdout or ():
+        inbox.put(line)
+    inbox.put(None)
 
 
 @contextmanager
@@ -131,24 +155,30 @@ def _started(launch: Launch, log: IO[bytes]) -> Iterator["subprocess.Popen[bytes
                 child.stdin.close()
 
 
+@dataclass(slots=True)
+class _Stop:
+    """Whether somebody has asked for the end."""
+
+    asked: bool = False
+
+
 @contextmanager
-def _signals_forwarded(child: "subprocess.Popen[bytes]", inbox: Inbox) -> Iterator[None]:
-    asked = False
+def _signals_forwarded(child: "subprocess.Popen[bytes]", inbox: Inbox) -> Iterator[_Stop]:
+    stop = _Stop()
 
     def forward(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
         del frame
-        if asked:
+        if stop.asked:
             inbox.put(Note(KILLED))
             _kill(child.pid)
             return
-        asked = True
+        stop.asked = True
         inbox.put(Note(STOPPING))
         child.send_signal(number)
 
     before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

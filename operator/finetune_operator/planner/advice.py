@@ -65,24 +65,37 @@ def advise(question: Question) -> Mapping[Method, Advice]:
 
 
 def _for_method(question: Question, workload: Workload) -> Advice | None:
-    minimum = min(_shapes(question, workload, 1.0, offload=True), key=lambda s: s.cost, default=None)
-    comfortable = min(_shapes(question, workload, COMFORT, offload=False), key=lambda s: s.cost, default=None)
+    minimum = _cheapest(_shapes(question, workload, 1.0, offload=True))
     if minimum is None:
         return None
-    return Advice(minimum=_hardware(question, minimum), recommended=_hardware(question, comfortable or minimum))
+    comfortable = _cheapest(_shapes(question, workload, COMFORT, offload=False))
+    offloaded = _cheapest(_shapes(question, workload, COMFORT, offload=True))
+    return Advice(
+        minimum=_hardware(question, minimum),
+        recommended=_hardware(question, comfortable or offloaded or minimum),
+    )
+
+
+def _cheapest(shapes: Iterator[Shape]) -> Shape | None:
+    return min(shapes, key=lambda s: s.cost, default=None)
+
+
+def _counts(question: Question, kind: Accelerator) -> Iterator[tuple[int, int]]:
+    """Nodes and devices a node that the job allows, that can work together, and that share the batch."""
+    hardware, limit = question.spec.hardware, question.capacity.max_devices
+    for nodes, devices in ((1, 1),) if kind is Accelerator.CPU else COUNTS:
+        fixed = hardware.nodes in {None, nodes} and hardware.devices_per_node in {None, devices}
+        together = limit is None or nodes * devices <= limit
+        if fixed and together and question.spec.training.batch_size % (nodes * devices) == 0:
+            yield nodes, devices
 
 
 def _shapes(question: Question, workload: Workload, share: float, *, offload: bool) -> Iterator[Shape]:
     """For each count and strategy the smallest size that does."""
-    hardware = question.spec.hardware
-    kind = hardware.accelerator or Accelerator.GPU
+    kind = question.spec.hardware.accelerator or Accelerator.GPU
     on_cpu = kind is Accelerator.CPU
     sizes, free = (RAM_SIZES, RAM_FREE) if on_cpu else (GPU_SIZES, GPU_FREE)
-    for nodes, devices in ((1, 1),) if on_cpu else COUNTS:
-        if hardware.nodes not in {None, nodes} or hardware.devices_per_node not in {None, devices}:
-            continue
-        if question.spec.training.batch_size % (nodes * devices):
-            continue
+    for nodes, devices in _counts(question, kind):
         for stage, where in strategies(workload.method, kind, nodes * devices):
             if where is not Offload.NONE and not offload:
                 continue

@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from finetune_operator.api.spec import ALL_LINEAR
 from finetune_operator.exceptions import InvalidManifestError, UnsupportedArchitectureError
-
-ALL_LINEAR: Final = "all-linear"
-"""Target that means every linear module but the output head."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +22,6 @@ class Family:
     """The key attention_bias counts: biases on all four attention projections."""
     mlp_bias: bool = False
     """The key mlp_bias counts: biases on the three feed-forward projections."""
-    reads_head_dim: bool = True
-    """The key head_dim counts."""
     qk_norm: bool = False
     """A norm over each head's queries and keys."""
     max_positions: int
@@ -61,7 +57,6 @@ class Architecture:
 
     name: str
     """Class in transformers, such as LlamaForCausalLM."""
-    family: str
     hidden: int
     ffn: int
     layers: int
@@ -76,8 +71,6 @@ class Architecture:
     linears: tuple[Linear, ...]
     """A layer's linear modules, in the model's order."""
     total_parameters: int
-    layer_parameters: int
-    """One layer's, norms included."""
 
     @property
     def query_width(self) -> int:
@@ -112,8 +105,7 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
         UnsupportedArchitectureError: the family isn't known, the weights are quantised, or a field is missing or wrong.
     """
     name = _class_name(config)
-    family = _family(config, name)
-    rules = FAMILIES[family]
+    rules = FAMILIES[_family(config, name)]
     hidden, ffn = _count(config, "hidden_size", name), _count(config, "intermediate_size", name)
     layers, heads = _count(config, "num_hidden_layers", name), _count(config, "num_attention_heads", name)
     vocab = _count(config, "vocab_size", name)
@@ -124,7 +116,6 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     tied = bool(config.get("tie_word_embeddings", False))
     return Architecture(
         name=name,
-        family=family,
         hidden=hidden,
         ffn=ffn,
         layers=layers,
@@ -137,7 +128,6 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
         max_positions=_count_or(config, "max_position_embeddings", rules.max_positions, name),
         linears=linears,
         total_parameters=vocab * hidden * (1 if tied else 2) + layers * layer + hidden,
-        layer_parameters=layer,
     )
 
 
@@ -155,10 +145,6 @@ def adapted_modules(architecture: Architecture, targets: tuple[str, ...]) -> tup
                 f"(or write {ALL_LINEAR})",
             )
     if ALL_LINEAR in targets:
-        if len(targets) > 1:
-            raise InvalidManifestError(
-                f"spec.adapter.targetModules: {ALL_LINEAR} already means every module; write it alone, or the names",
-            )
         return architecture.linears
     return tuple(m for m in architecture.linears if m.name in targets)
 

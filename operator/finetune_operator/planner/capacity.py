@@ -43,6 +43,11 @@ class NodeClass:
     price_per_device_hour: float | None = None
     """In the user's currency; None where no price is known."""
 
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What tells classes apart, and sorts them."""
+        return self.name, self.device.product, self.device.memory
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:

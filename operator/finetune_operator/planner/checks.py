@@ -12,13 +12,14 @@ from finetune_operator.planner.sentences import pair, plural, share
 from finetune_operator.planner.solver import RESERVE, Place, Sized, fits, resolve_precision, solve, usable
 from finetune_operator.planner.states import ELEMENT_BYTES, Sharding, optimizer_bytes
 from finetune_operator.planner.workload import Workload
-from finetune_operator.units import Bytes, gib
-
-TIGHT: Final = 0.8
-"""Share of the free memory above which a plan is tight."""
+from finetune_operator.units import MIB, Bytes, gib
 
 HOST_RESERVE: Final = 0.05
 """Share of a node's free RAM that no plan counts on."""
+
+SMALL_FILES: Final = 20 * MIB
+"""Tokenizer, configuration and states of a few kilobytes beside weights: the largest tokenizer.json of the families
+that we know, Llama 3's, has 17 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,9 +183,20 @@ def fits_disk(question: Question, sizing: Sizing) -> Rejection | None:
 
 def disk_bytes(question: Question, workload: Workload, sharding: Sharding) -> int:
     """What a run writes at most: kept checkpoints and one in the making, the staged result and the result."""
-    saved = ELEMENT_BYTES[sharding.precision] * workload.trainable
-    checkpoint = saved + optimizer_bytes(sharding) * workload.trainable
-    return (question.spec.training.checkpoint.keep + 1) * checkpoint + 2 * saved
+    result = ELEMENT_BYTES[sharding.precision] * workload.trainable + SMALL_FILES
+    checkpoint = result + _engine_bytes(workload, sharding)
+    return (question.spec.training.checkpoint.keep + 1) * checkpoint + 2 * result
+
+
+def _engine_bytes(workload: Workload, sharding: Sharding) -> int:
+    """DeepSpeed's own part of a checkpoint: optimizer state, and what it trains once more below ZeRO-3."""
+    element, a = ELEMENT_BYTES[sharding.precision], workload.architecture
+    state = optimizer_bytes(sharding) * workload.trainable
+    if sharding.stage == 3:
+        return state
+    # frozen weights are left out by name, and a tied table has two names of which one is
+    head = a.embedding_parameters if workload.frozen and a.tied else 0
+    return state + element * (workload.trainable + head)
 
 
 def download_bytes(question: Question) -> int:

@@ -11,12 +11,15 @@ from finetune_operator.planner.memory import (
     COLLECTIVES,
     CPU_TILE_BYTES,
     DRIVER_CONTEXT,
+    PROCESS,
     TILE_TOKENS,
-    TILE_VOCABULARY,
     Peak,
     Setting,
+    head_copy_bytes,
+    heap_bytes,
     layer_bytes,
     moments,
+    tile_columns,
 )
 from finetune_operator.planner.plan import Plan, PrecisionUsed
 from finetune_operator.planner.sentences import plural, share
@@ -159,10 +162,12 @@ def _logits(known: _Known) -> str:
     if known.peak is not Peak.LOSS:
         return f"the output head's own gradient: {head} x {known.element} bytes"
     on_cpu = s.accelerator is Accelerator.CPU
-    tile = f"a tile of {min(s.tokens, TILE_TOKENS)} x {TILE_VOCABULARY} logits"
+    tile = f"a tile of {min(s.tokens, TILE_TOKENS)} x {tile_columns(known.workload, s)} logits"
     width = known.element + (CPU_TILE_BYTES if on_cpu else 0)
     own = f"; the head's own gradient: {head} x {4 + known.element} bytes" if full else ""
-    return f"{tile} x {width} bytes; {s.tokens} tokens x {a.hidden} x {8 + known.element} bytes{own}"
+    copied = head_copy_bytes(known.workload, s)
+    copy = f"; its part of the head x 4 bytes: {gib(copied)}" if copied else ""
+    return f"{tile} x {width} bytes{copy}; {s.tokens} tokens x {a.hidden} x {8 + known.element} bytes{own}"
 
 
 def _gathered(known: _Known) -> str:
@@ -171,7 +176,8 @@ def _gathered(known: _Known) -> str:
 
 def _context(known: _Known) -> str:
     if known.setting.accelerator is Accelerator.CPU:
-        return "the process itself: Python, torch, transformers, TRL, PEFT, DeepSpeed"
+        heap = gib(heap_bytes(known.workload, known.setting))
+        return f"{gib(PROCESS)} for Python, torch and what stands on them, {heap} that the heap keeps of freed tensors"
     links = f", {gib(COLLECTIVES)} for NCCL" if known.plan.world > 1 else ""
     return f"{gib(DRIVER_CONTEXT)} for the driver{links}, {share(ALLOCATOR_SHARE, 1)} of the rest for the allocator"
 

@@ -29,8 +29,6 @@ class DatasetFacts:
     p95: int
     longest: int
     """Tokens of the longest training row, at most maxLength."""
-    evaluation_rows: int
-    evaluation_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

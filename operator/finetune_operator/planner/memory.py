@@ -9,7 +9,7 @@ from finetune_operator.api.status import Checkpointing
 from finetune_operator.planner.plan import MemoryEstimate
 from finetune_operator.planner.states import ELEMENT_BYTES, Sharding, States, device_states, host_bytes
 from finetune_operator.planner.workload import Workload
-from finetune_operator.units import MIB, Bytes
+from finetune_operator.units import GIB, MIB, Bytes
 
 DRIVER_CONTEXT: Final = 560 * MIB
 """What a CUDA context and its kernels take outside of the allocator, cuBLAS's workspace included: H100's 560 MiB, the
@@ -19,17 +19,25 @@ COLLECTIVES: Final = 600 * MIB
 """NCCL's buffers where there is more than one device: published figures are 0.3 to 1 GB."""
 
 ALLOCATOR_SHARE: Final = 0.02
-"""What the caching allocator can't give back before it runs out: fit is decided by allocated + 2 % + context in 102 of
+"""What the caching allocator can't give back before it runs out: fit is decided by allocated + 2% + context in 102 of
 104 published cases."""
 
-PROCESS: Final = 1300 * MIB
+PROCESS: Final = 900 * MIB
 """Resident memory of the training process itself on a CPU: Python with torch, transformers, TRL, PEFT, DeepSpeed."""
+
+CPU_HEAP_SHARE: Final = 2.2
+"""What a CPU's process keeps of freed activations and logits, as a share of them: rows of many lengths leave gaps in
+the C library's heap, and compiled kernels for each length. Measured, over 96 and 176 steps: 1.9 and 2.5."""
+
+CPU_HEAP_LIMIT: Final = 2 * GIB
+"""No more is expected of that: the largest blocks, over 32 MiB, always go back, and oneDNN keeps 1024 kernels."""
 
 TILE_TOKENS: Final = 4096
 """Rows of the tile in which TRL 1.16 computes the output head."""
 
 TILE_VOCABULARY: Final = 32_768
-"""Columns of that tile; the buffer has them all even for a smaller vocabulary."""
+"""Columns of that tile; the buffer has them all even for a smaller vocabulary, which only a GPU pays for: a CPU's
+memory is taken when it is first written to."""
 
 CPU_TILE_BYTES: Final = 32
 """Without Triton the loss of a tile is computed by torch operators, in 32 bits: at most eight copies of it at once."""
@@ -71,7 +79,7 @@ class Peak(StrEnum):
     LOSS = "loss"
     """All layers are through, the loss is computed over the vocabulary."""
     BACKWARD = "backward pass"
-    """The first layer's backward pass, while everything that the others kept is still there."""
+    """The last layer's, which comes first, while everything that the others kept is still there."""
     GRADIENTS = "end of the backward pass"
     """No activations any more, all gradients."""
     STEP = "optimizer step"
@@ -96,7 +104,7 @@ def estimate(workload: Workload, setting: Setting, states: States | None = None)
         logits=Bytes(peak.logits),
         buckets=Bytes(peak.buckets),
         gathered=Bytes(peak.gathered),
-        context=Bytes(_context(setting, rest)),
+        context=Bytes(_context(workload, setting, rest)),
         host=Bytes(_host(workload, setting)),
     )
 
@@ -159,11 +167,30 @@ def working_activations(workload: Workload, setting: Setting) -> int:
 def logits_bytes(workload: Workload, setting: Setting) -> int:
     """TRL's fused output head: one tile of logits, the head's input and its gradient, the head's own gradient."""
     element, hidden = ELEMENT_BYTES[setting.sharding.precision], workload.architecture.hidden
-    on_cpu = setting.accelerator is Accelerator.CPU
-    tile = min(setting.tokens, TILE_TOKENS) * TILE_VOCABULARY * (element + (CPU_TILE_BYTES if on_cpu else 0))
     # the final norm's 32-bit copy, the rows that the head reads, their gradient in 32 bits
     rows = setting.tokens * hidden * (4 + element + 4)
-    return tile + rows + _head_gradient(workload, 4 + element)
+    return _tile_bytes(workload, setting) + rows + _head_gradient(workload, 4 + element)
+
+
+def tile_columns(workload: Workload, setting: Setting) -> int:
+    """Entries of the vocabulary that a tile of logits takes memory for."""
+    on_cpu = setting.accelerator is Accelerator.CPU
+    return min(workload.architecture.vocab, TILE_VOCABULARY) if on_cpu else TILE_VOCABULARY
+
+
+def _tile_bytes(workload: Workload, setting: Setting) -> int:
+    element, columns = ELEMENT_BYTES[setting.sharding.precision], tile_columns(workload, setting)
+    logits = min(setting.tokens, TILE_TOKENS) * columns
+    if setting.accelerator is not Accelerator.CPU:
+        return logits * element
+    return logits * (element + CPU_TILE_BYTES) + head_copy_bytes(workload, setting)
+
+
+def head_copy_bytes(workload: Workload, setting: Setting) -> int:
+    """A tile's part of the head, which a CPU copies to multiply in 32 bits where it has fewer."""
+    if setting.accelerator is not Accelerator.CPU or ELEMENT_BYTES[setting.sharding.precision] == 4:
+        return 0
+    return 4 * tile_columns(workload, setting) * workload.architecture.hidden
 
 
 def head_gradient_bytes(workload: Workload, setting: Setting) -> int:
@@ -187,8 +214,14 @@ def _head_gradient(workload: Workload, width: int) -> int:
     return width * workload.architecture.embedding_parameters if workload.method is Method.FULL else 0
 
 
-def _context(setting: Setting, rest: int) -> int:
+def heap_bytes(workload: Workload, setting: Setting) -> int:
+    """What a CPU's process keeps of what it has freed."""
+    passing = kept_activations(workload, setting) + _tile_bytes(workload, setting)
+    return min(CPU_HEAP_LIMIT, round(CPU_HEAP_SHARE * passing))
+
+
+def _context(workload: Workload, setting: Setting, rest: int) -> int:
     if setting.accelerator is Accelerator.CPU:
-        return PROCESS
+        return PROCESS + heap_bytes(workload, setting)
     collectives = COLLECTIVES if setting.sharding.world > 1 else 0
     return DRIVER_CONTEXT + collectives + round(ALLOCATOR_SHARE * rest)

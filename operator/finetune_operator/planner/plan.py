@@ -30,7 +30,6 @@ class RejectionReason(StrEnum):
     NOT_ENOUGH_DEVICES = "NotEnoughDevices"
     UNSUPPORTED_PRECISION = "UnsupportedPrecision"
     BATCH_NOT_DIVISIBLE = "BatchNotDivisible"
-    NOT_ASKED_FOR = "NotAskedFor"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +47,7 @@ class MemoryEstimate:
     gathered: Bytes
     """Parameters gathered for computing under ZeRO-3."""
     context: Bytes
-    """Driver context, libraries and the allocator's reserve; for a CPU the process itself."""
+    """Driver context, libraries and the allocator's reserve; for a CPU the process itself and its heap."""
     host: Bytes
 
     @property
@@ -95,8 +94,6 @@ class Plan:
     total_parameters: int
     trainable_parameters: int
     learning_rate: str
-    steps: int
-    """Optimizer steps of the whole run."""
     tokens_per_second: Interval
     """Real tokens over all devices, padding not counted."""
     seconds: Interval
@@ -141,7 +138,7 @@ class Advice:
     minimum: Hardware
     """The least device memory in all, offloading allowed."""
     recommended: Hardware
-    """Without offloading, and with a fifth of the memory to spare."""
+    """With a fifth of the memory to spare; without offloading, where that is possible."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

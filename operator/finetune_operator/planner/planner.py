@@ -8,13 +8,14 @@ from finetune_operator.api.spec import Accelerator, FineTuneJobSpec, Method
 from finetune_operator.planner.advice import advise
 from finetune_operator.planner.candidates import enumerate_candidates
 from finetune_operator.planner.capacity import Capacity
-from finetune_operator.planner.checks import TIGHT, Sizing, Verdict, disk_bytes, judge
+from finetune_operator.planner.checks import Sizing, Verdict, disk_bytes, judge
 from finetune_operator.planner.facts import Facts
 from finetune_operator.planner.plan import Advice, Interval, Plan, PlanSet
 from finetune_operator.planner.question import Question, pose
 from finetune_operator.planner.ranking import rank
-from finetune_operator.planner.rejections import instructive, without_devices
+from finetune_operator.planner.rejections import instructive, lacks_hardware, without_devices
 from finetune_operator.planner.remedies import with_remedy
+from finetune_operator.planner.solver import is_tight
 from finetune_operator.planner.speed import around
 from finetune_operator.units import Bytes
 
@@ -46,7 +47,7 @@ def plan(spec: FineTuneJobSpec, facts: Facts, capacity: Capacity) -> PlanSet:
     return PlanSet(
         viable=listed,
         rejected=told or without_devices(spec.hardware, capacity),
-        advice=None if listed else _lightest(advice),
+        advice=_lightest(advice) if not listed and lacks_hardware(verdicts) else None,
         unlisted=unlisted,
         other_rejected=untold,
     )
@@ -84,13 +85,12 @@ def _plan(question: Question, sizing: Sizing) -> Plan:
         total_parameters=workload.parameters,
         trainable_parameters=workload.trainable,
         learning_rate=question.spec.training.learning_rate or LEARNING_RATES[candidate.method],
-        steps=sized.pace.steps,
         tokens_per_second=around(sized.pace.tokens_per_second),
         seconds=around(seconds),
         cost=_cost(sizing, seconds),
         quality=QUALITY[candidate.method],
         best_for=_best_for(sizing),
-        tight=sized.memory.device_total > TIGHT * free,
+        tight=is_tight(sized.memory, candidate.node_class.device),
         because="",
     )
 

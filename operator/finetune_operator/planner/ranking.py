@@ -10,6 +10,7 @@ from finetune_operator.api.status import Offload
 from finetune_operator.constants import MAX_OPTIONS
 from finetune_operator.planner.plan import Plan
 from finetune_operator.planner.sentences import plural, share
+from finetune_operator.planner.solver import SAME_TIME
 
 START_SECONDS: Final = 300.0
 """Loading, evaluating before and after: what more devices don't shorten."""
@@ -19,9 +20,6 @@ DEVICE_WEIGHT: Final = 0.75
 
 TIGHT_WEIGHT: Final = 2.0
 """A tight plan counts as if it took twice as long: one that runs out of memory runs again."""
-
-SAME_TIME: Final = 1.02
-"""Estimates closer than this don't tell two ways apart."""
 
 WORTH_THE_ROOM: Final = 3.0
 """Beside a tight way a roomier one on the same devices is listed unless it takes more than so many times as long."""
@@ -73,25 +71,25 @@ def _fastest(group: Sequence[Plan]) -> Plan:
     )
 
 
-def _same_devices(plan: Plan) -> tuple[str, str, str, int, int]:
-    node = plan.node_class
-    return plan.method.value, node.name, node.device.product, plan.nodes, plan.devices_per_node
+def _class(plan: Plan) -> tuple[str, tuple[str, str, int]]:
+    return plan.method.value, plan.node_class.key
+
+
+def _same_devices(plan: Plan) -> tuple[tuple[str, tuple[str, str, int]], int, int]:
+    return _class(plan), plan.nodes, plan.devices_per_node
 
 
 def _shorten(ordered: Sequence[Plan], kept: Sequence[Plan]) -> tuple[Plan, ...]:
-    """Of each method on each class the best, the one with the fewest devices and the fastest; at most MAX_OPTIONS."""
-    chosen: list[str] = []
-    of_class = sorted(kept, key=_class)
-    for _, members in groupby(of_class, key=_class):
-        group = sorted(members, key=rank_key)
-        fewest = min(group, key=lambda p: (p.world, rank_key(p)))
-        fastest = min(group, key=lambda p: (p.seconds.mid, p.id))
-        chosen += [p.id for p in (group[0], fewest, fastest)]
-    return tuple(p for p in ordered if p.id in chosen)[:MAX_OPTIONS]
+    """Of each method on each class the best, the one with the fewest devices and the fastest; at most MAX_OPTIONS.
 
-
-def _class(plan: Plan) -> tuple[str, str]:
-    return plan.method.value, plan.node_class.name
+    Where that is too much, the best of each go first.
+    """
+    groups = [sorted(members, key=rank_key) for _, members in groupby(sorted(kept, key=_class), key=_class)]
+    best = sorted((g[0] for g in groups), key=rank_key)
+    fewest = [min(g, key=lambda p: (p.world, rank_key(p))) for g in groups]
+    fastest = [min(g, key=lambda p: (p.seconds.mid, p.id)) for g in groups]
+    chosen = list(dict.fromkeys(p.id for p in (*best, *fewest, *fastest)))[:MAX_OPTIONS]
+    return tuple(p for p in ordered if p.id in chosen)
 
 
 def _because(plan: Plan, listed: Sequence[Plan]) -> str:
@@ -103,7 +101,7 @@ def _because(plan: Plan, listed: Sequence[Plan]) -> str:
 
 def _why_first(plan: Plan, others: Sequence[Plan]) -> str:
     spare = f"fits with {_spare(plan)} to spare"
-    slower = [p for p in others if p.seconds.mid > 1.05 * plan.seconds.mid]
+    slower = [p for p in others if p.seconds.mid > SAME_TIME * plan.seconds.mid]
     if slower:
         next_best = slower[0]
         return f"{spare} and is {next_best.seconds.mid / plan.seconds.mid:.1f}x faster than {next_best.id}"
@@ -119,9 +117,9 @@ def _against(plan: Plan, first: Plan) -> str:
 
 def _time(plan: Plan, first: Plan) -> str:
     ratio = plan.seconds.mid / first.seconds.mid
-    if ratio > 1.05:
+    if ratio > SAME_TIME:
         return f"{ratio:.1f}x slower than {first.id}"
-    return f"{1 / ratio:.1f}x faster than {first.id}" if ratio < 0.95 else f"as fast as {first.id}"
+    return f"{1 / ratio:.1f}x faster than {first.id}" if ratio < 1 / SAME_TIME else f"as fast as {first.id}"
 
 
 def _devices(plan: Plan, first: Plan) -> str:

@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Final
 
 from finetune_operator.api.spec import Accelerator, Hardware
 from finetune_operator.constants import MAX_REJECTED
 from finetune_operator.planner.capacity import Capacity
 from finetune_operator.planner.checks import Verdict
 from finetune_operator.planner.plan import Rejection, RejectionReason
+
+SETTINGS: Final = frozenset({RejectionReason.UNSUPPORTED_PRECISION, RejectionReason.BATCH_NOT_DIVISIBLE})
+"""Reasons that lie in the job."""
 
 
 def instructive(verdicts: Sequence[Verdict], chosen: str | None) -> tuple[tuple[Rejection, ...], tuple[Rejection, ...]]:
@@ -38,8 +42,14 @@ def lack(rejection: Rejection) -> float:
     return rejection.need / max(1, rejection.have)
 
 
-def _group(verdict: Verdict) -> tuple[str, str, str]:
-    node_class = verdict.candidate.node_class.name
+def lacks_hardware(verdicts: Sequence[Verdict]) -> bool:
+    """Whether other hardware would help: not where only the job's own settings stand in the way."""
+    reasons = {v.rejection.reason for v in verdicts if v.rejection is not None}
+    return not reasons or bool(reasons - SETTINGS)
+
+
+def _group(verdict: Verdict) -> tuple[tuple[str, str, int], str, str]:
+    node_class = verdict.candidate.node_class.key
     if verdict.rejection is None or verdict.rejection.need is not None:
         return node_class, verdict.candidate.method.value, "size"
     return node_class, "", verdict.rejection.reason.value
@@ -56,7 +66,7 @@ def without_devices(hardware: Hardware, capacity: Capacity) -> tuple[Rejection, 
         Rejection(
             option=asked.value.lower(),
             reason=RejectionReason.NOT_ENOUGH_DEVICES,
-            message=f"spec.hardware.accelerator asks for a {asked.value}; {capacity.origin} has none (it has: {there})",
-            remedy=f"write accelerator: {other.value}, or plan for hardware that has one" if capacity.classes else "",
+            message=f"needs a {asked.value}; {capacity.origin} has none (it has: {there})",
+            remedy=f"write spec.hardware.accelerator: {other.value}" if capacity.classes else "",
         ),
     )

@@ -6,11 +6,11 @@ from dataclasses import replace
 from finetune_operator.api.spec import Method
 from finetune_operator.api.status import Offload
 from finetune_operator.planner.candidates import strategies
-from finetune_operator.planner.checks import HOST_RESERVE, NEEDS_HARDWARE, TIGHT, Sizing
+from finetune_operator.planner.checks import HOST_RESERVE, NEEDS_HARDWARE, Sizing
 from finetune_operator.planner.plan import Advice, Hardware, Rejection, RejectionReason
 from finetune_operator.planner.question import Question
 from finetune_operator.planner.sentences import plural
-from finetune_operator.planner.solver import fits, least_memory
+from finetune_operator.planner.solver import fits, is_tight, least_memory
 from finetune_operator.units import GIB, Bytes, gib
 
 
@@ -45,13 +45,16 @@ def describe(hardware: Hardware) -> str:
 def _shorter_rows(question: Question, sizing: Sizing) -> str:
     """The longest power of two below today's longest row that fits, while at least half of the rows stay."""
     device = sizing.place.node_class.device
-    if not fits(replace(sizing.sized.memory, activations=Bytes(0), logits=Bytes(0)), device):
+    # what shorter rows can make smaller; a CPU's context is larger with longer ones, too
+    if not fits(replace(sizing.sized.memory, activations=Bytes(0), logits=Bytes(0), context=Bytes(0)), device):
         return ""
-    length = 1 << ((question.data.longest - 1).bit_length() - 1)
+    length = 1
+    while 2 * length < question.data.longest:
+        length *= 2
     while length >= max(16, question.data.p50):
         memory = least_memory(sizing.workload, sizing.place, length, question.spec.training.batch_size)
         if fits(memory, device):
-            tight = ", tight" if memory.device_total > TIGHT * device.free else ""
+            tight = ", tight" if is_tight(memory, device) else ""
             return f"maxLength {length} ({gib(memory.device_total)}{tight})"
         length //= 2
     return ""

@@ -22,4 +22,4 @@ def plural(count: int, noun: str) -> str:
 def share(part: float, whole: float) -> str:
     """A percentage without digits behind the point, and one where it would be 0."""
     value = 100 * part / whole
-    return f"{value:.0f} %" if value >= 1 else f"{value:.1f} %"
+    return f"{value:.0f}%" if value >= 1 else f"{value:.1f}%"

@@ -22,6 +22,12 @@ MAX_TOKENS: Final = 16_384
 SAME_TIME: Final = 1.05
 """Settings whose estimated times are closer than this are equally fast; the one with the least memory is taken."""
 
+TIGHT: Final = 0.8
+"""Share of the free memory above which a plan is tight."""
+
+ROOM_TIME: Final = 1.25
+"""A setting that isn't tight may take so many times as long as the fastest one, and is taken all the same."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -64,6 +70,11 @@ def fits(memory: MemoryEstimate, device: Device) -> bool:
     return memory.device_total <= usable(device)
 
 
+def is_tight(memory: MemoryEstimate, device: Device) -> bool:
+    """Whether less than a fifth of the free memory is to spare."""
+    return memory.device_total > TIGHT * device.free
+
+
 def resolve_precision(choice: PrecisionChoice, device: Device) -> PrecisionUsed | None:
     """The arithmetic that is used; None where the device can't compute in the one that is asked for."""
     on_cpu = device.accelerator is Accelerator.CPU
@@ -81,9 +92,10 @@ def resolve_precision(choice: PrecisionChoice, device: Device) -> PrecisionUsed 
 
 
 def solve(workload: Workload, place: Place, data: DatasetFacts, batch: int, epochs: str) -> Sized:
-    """The fastest setting that fits, of equally fast ones the smallest; where none fits, the one that needs the least.
+    """The fastest setting that fits; where none does, the one that needs the least.
 
-    The batch has to be a multiple of the place's devices.
+    Of equally fast ones it is the smallest, and a little time is given for room. The batch has to be a multiple of
+    the place's devices.
     """
     settings = settings_of(place, data.longest, batch)
     states = device_states(workload, settings[0].sharding)
@@ -96,17 +108,20 @@ def solve(workload: Workload, place: Place, data: DatasetFacts, batch: int, epoc
     device = place.node_class.device
     if states.weights + states.optimizer > usable(device):
         return least
-    chosen, fastest = None, 0.0
+    best, fastest = None, 0.0
     for pace, setting in sorted(paces, key=lambda p: p[0].seconds):
-        if chosen is not None and pace.seconds > SAME_TIME * fastest:
+        if best is not None and pace.seconds > fastest * (ROOM_TIME if is_tight(best.memory, device) else SAME_TIME):
             break
         found = sized(setting, pace)
-        if fits(found.memory, device) and (chosen is None or _total(found) < _total(chosen)):
-            fastest = pace.seconds if chosen is None else fastest
-            chosen = found
-        elif _total(found) < _total(least):
-            least = found
-    return chosen or least
+        if not fits(found.memory, device):
+            least = min(least, found, key=_total)
+        elif best is None:
+            best, fastest = found, pace.seconds
+        elif pace.seconds <= SAME_TIME * fastest:
+            best = min(best, found, key=_total)
+        elif not is_tight(found.memory, device):
+            best = found
+    return best or least
 
 
 def _total(sized: Sized) -> int:

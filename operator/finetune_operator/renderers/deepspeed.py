@@ -5,7 +5,14 @@ from typing import Any, Final
 from finetune_operator.api.spec import Accelerator, Training
 from finetune_operator.api.status import Offload
 from finetune_operator.planner.plan import Plan, PrecisionUsed
-from finetune_operator.planner.zero import MAX_LIVE, SUB_GROUP, persistence_threshold, prefetch_bucket, reduce_bucket
+from finetune_operator.planner.zero import (
+    MAX_LIVE,
+    SUB_GROUP,
+    overlaps,
+    persistence_threshold,
+    prefetch_bucket,
+    reduce_bucket,
+)
 
 STEPS_PER_PRINT: Final = 1_000_000_000
 """DeepSpeed's own step lines are off: progress is told by the trainer."""
@@ -53,8 +60,7 @@ def _zero(plan: Plan, hidden_size: int) -> dict[str, Any]:
         "contiguous_gradients": True,
         "reduce_scatter": True,
         "reduce_bucket_size": bucket,
-        # ZeRO 1 and 2 have been reported to lose gradients with overlap (DeepSpeed issues 5347, 5242, 5294)
-        "overlap_comm": plan.zero_stage == 3 and plan.world > 1,
+        "overlap_comm": overlaps(plan.zero_stage, plan.world),
     }
     if plan.zero_stage == 3:
         zero |= _stage3(hidden_size)

@@ -26,7 +26,8 @@ CONFIG_FILE: Final = "finetune_config.yaml"
 
 _HEAD: Final = """\
 # Repeats this run: finetune run finetune_config.yaml, after writing another output.path.
-# Every default is written out; paths are absolute.
+# Every default is written out; paths are absolute. Micro-batch and accumulation are solved again for the memory that is
+# free then: bundle/job.json in .finetune has those of this run.
 """
 
 _NUMBER: Final = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?", re.IGNORECASE)
@@ -45,7 +46,7 @@ _Dumper.add_representer(str, _text)
 
 
 def render_repeat(job: FineTuneJob, plan: Plan, places: Places) -> str:
-    """The job as YAML with every default, the chosen option, and what the planner solved."""
+    """The job as YAML with every default, the chosen option, and what was decided for it."""
     decided = job.model_copy(update={"spec": _decided(job.spec, plan, places)})
     manifest: dict[str, Any] = decided.model_dump(mode="json", by_alias=True, exclude_none=True)
     manifest["metadata"] = {name: value for name, value in manifest["metadata"].items() if value}
@@ -74,8 +75,11 @@ def _decided(spec: FineTuneJobSpec, plan: Plan, places: Places) -> FineTuneJobSp
 
 
 def _model_source(source: ModelSource, places: Places) -> ModelSource:
-    name = "path" if source.path is not None else "gguf"
-    return source if source.hub is not None else source.model_copy(update={name: places.model_source})
+    if source.hub is None:
+        name = "path" if source.path is not None else "gguf"
+        return source.model_copy(update={name: places.model_source})
+    revision = places.model_revision or source.hub.revision
+    return source.model_copy(update={"hub": source.hub.model_copy(update={"revision": revision})})
 
 
 def _dataset(data: Dataset, places: Places) -> Dataset:

@@ -51,6 +51,8 @@ class Places:
     """What the user wrote as the model."""
     model_source: str | None
     """The folder or GGUF file that the user named; None for a model from the hub."""
+    model_revision: str | None
+    """The hub's commit, where the model is from there: a branch moves."""
     train: str
     evaluation: str | None
     output: str

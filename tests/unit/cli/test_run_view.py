@@ -56,14 +56,13 @@ def test_a_run_reads_as_a_log_and_ends_with_the_verdict(capsys: pytest.CaptureFi
         view.notify("unpacking base.gguf, once")
         view.begin(record(None), status)
         for event in EVENTS:
-            view.event(event, status)
+            view.event(event)
     check_golden("cli/run.txt", capsys.readouterr().out)
 
 
 def test_a_failure_goes_to_stderr_as_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    status = started(begun(FACTS, None, make_plan(), "sha256:1", NOW), NOW)
     with RunView(interactive=False) as view:
-        view.event(FailureEvent(code=23, message="no space left"), status)
+        view.event(FailureEvent(code=23, message="no space left"))
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "error: no space left\n")
 

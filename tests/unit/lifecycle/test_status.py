@@ -27,7 +27,7 @@ LATER = NOW + timedelta(minutes=1)
 
 FACTS = Facts(
     model=ModelFacts(config={"architectures": ["LlamaForCausalLM"]}, weight_bytes=Bytes(1)),
-    dataset=DatasetFacts(rows=10, tokens=100, p50=10, p95=12, longest=14, evaluation_rows=2, evaluation_tokens=20),
+    dataset=DatasetFacts(rows=10, tokens=100, p50=10, p95=12, longest=14),
 )
 STEP = StepEvent(
     step=120,

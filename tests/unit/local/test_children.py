@@ -63,6 +63,8 @@ def test_output_that_is_no_text_is_passed_over() -> None:
         pytest.param(ExitCode.MODEL, ModelUnreadableError, id="model"),
         pytest.param(ExitCode.OUTPUT_CONFLICT, OutputConflictError, id="output"),
         pytest.param(ExitCode.STORAGE_FULL, StorageFullError, id="storage"),
+        pytest.param(ExitCode.OUT_OF_MEMORY, FineTuneError, id="device-memory"),
+        pytest.param(ExitCode.HOST_OUT_OF_MEMORY, FineTuneError, id="memory"),
         pytest.param(ExitCode.INTERNAL, FineTuneError, id="anything-else"),
     ],
 )
@@ -71,6 +73,14 @@ def test_a_failure_is_our_error_with_the_childs_sentence(code: ExitCode, kind: t
         heard(program(failure(code, "train.jsonl:3: is cut off")))
     assert type(caught.value) is kind
     assert str(caught.value) == "train.jsonl:3: is cut off"
+    assert caught.value.exit_code == code
+
+
+def test_what_a_failed_child_said_beside_its_sentence_is_kept() -> None:
+    source = f"import sys; sys.stderr.write('Traceback: it broke\\n'); {failure(70, 'broke; the log has it')}"
+    with pytest.raises(FineTuneError) as caught:
+        heard(program(source))
+    assert caught.value.details.endswith("ended with code 70\nTraceback: it broke")
 
 
 @pytest.mark.parametrize(

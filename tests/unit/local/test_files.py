@@ -1,5 +1,6 @@
 """Files are complete or absent."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,13 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
     write_atomically(path, "new")
     assert path.read_text(encoding="utf-8") == "new"
     assert [p.name for p in tmp_path.iterdir()] == ["status.yaml"]
+
+
+def test_a_rename_is_on_the_disk_with_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: flushed.append(str(Path(f"/proc/self/fd/{fd}").readlink())))
+    write_atomically(tmp_path / "status.yaml", "new")
+    assert flushed == [str(tmp_path / ".status.yaml.partial"), str(tmp_path)]
 
 
 def test_what_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -58,6 +58,10 @@ def quiet(_: str) -> None:
     """Nobody listens."""
 
 
+def plan_for(source: HubSource) -> object:
+    return model_for_planning(ModelSource(hub=source), Path(), quiet)
+
+
 def names(folder: Path | None) -> list[str]:
     assert folder is not None
     return sorted(p.name for p in folder.iterdir())
@@ -113,10 +117,10 @@ def test_training_takes_what_the_cache_has() -> None:
     ],
 )
 def test_what_the_hub_refuses_is_told(source: HubSource, told: str) -> None:
-    assert hub.download_without_weights(source) is None
-    with pytest.raises(ModelUnreadableError) as caught:
-        hub.download(source, quiet)
-    assert str(caught.value) == f"spec.model.source.hub: {told}"
+    for ask in (hub.download_without_weights, lambda s: hub.download(s, quiet), plan_for):
+        with pytest.raises(ModelUnreadableError) as caught:
+            ask(source)
+        assert str(caught.value) == f"spec.model.source.hub: {told}"
 
 
 @pytest.mark.usefixtures("offline")
@@ -132,9 +136,15 @@ def test_without_a_hub_training_is_refused() -> None:
 @pytest.mark.usefixtures("offline")
 def test_without_a_hub_a_known_model_is_planned_from_the_catalogue() -> None:
     source = ModelSource(hub=HubSource(repo="Qwen/Qwen2.5-7B-Instruct"))
-    planned = model_for_planning(source, Path(), quiet)
+    told: list[str] = []
+    planned = model_for_planning(source, Path(), told.append)
     assert isinstance(planned, CatalogueModel)
     assert planned.config["model_type"] == "qwen2"
+    (sentence,) = told
+    assert sentence == (
+        "spec.model.source.hub: Qwen/Qwen2.5-7B-Instruct is not on this machine and the hub can't be reached; "
+        "go online, or write model.source.path with a folder; until then the plan is from the built-in catalogue"
+    )
 
 
 @pytest.mark.usefixtures("offline")
@@ -142,15 +152,16 @@ def test_without_a_hub_an_unknown_model_can_not_be_planned() -> None:
     with pytest.raises(ModelUnreadableError) as caught:
         model_for_planning(ModelSource(hub=TINY), Path(), quiet)
     assert str(caught.value) == (
-        "spec.model.source.hub.repo: me/tiny is not on this machine, the hub can't be reached and the built-in "
-        "catalogue doesn't know it; go online, or write model.source.path with a folder"
+        "spec.model.source.hub: me/tiny is not on this machine and the hub can't be reached; go online, or write "
+        "model.source.path with a folder"
     )
 
 
 def test_a_plan_waits_only_so_long_for_a_hub_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         point_at(monkeypatch, silent.getsockname()[1])
-        assert hub.download_without_weights(TINY, patience_seconds=0.05) is None
+        with pytest.raises(ModelUnreadableError, match="the hub can't be reached; go online"):
+            hub.download_without_weights(TINY, patience_seconds=0.05)
 
 
 def test_a_name_that_the_hub_never_gives_is_refused_before_asking() -> None:
@@ -158,16 +169,18 @@ def test_a_name_that_the_hub_never_gives_is_refused_before_asking() -> None:
         hub.find_cached(HubSource(repo="me/..tiny"))
 
 
+@pytest.mark.usefixtures("online")
 def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(hub, "snapshot_download", refuse)
-    with pytest.raises(StorageFullError) as caught:
-        hub.download(TINY, quiet)
-    assert str(caught.value) == (
-        "spec.model.source.hub: its download doesn't fit the disk; free some, or set HF_HOME to another disk"
-    )
+    for ask in (hub.download_without_weights, lambda s: hub.download(s, quiet)):
+        with pytest.raises(StorageFullError) as caught:
+            ask(TINY)
+        assert str(caught.value) == (
+            "spec.model.source.hub: its download doesn't fit the disk; free some, or set HF_HOME to another disk"
+        )
 
 
 INDEX = "model.safetensors.index.json"

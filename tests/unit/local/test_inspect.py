@@ -44,7 +44,7 @@ def test_the_trainer_reads_what_a_plan_needs(tmp_path: Path, model: ModelFolder)
     found = inspect(make_job(dataset=held_out({"fraction": "0.2"})).spec, tmp_path, model)
     assert found.inspection is not None
     assert (found.model, found.inspection.train.format) == ("me/tiny@main", "Alpaca")
-    assert (found.facts.dataset.rows, found.facts.dataset.evaluation_rows) == (8, 2)
+    assert found.facts.dataset.rows == 8
     assert found.facts.dataset.longest * 8 >= found.facts.dataset.tokens > 0
     assert (found.facts.model.config, found.facts.model.weight_bytes) == (CONFIG, 0)
 
@@ -62,5 +62,5 @@ def test_a_model_of_the_catalogue_is_estimated_in_process(tmp_path: Path) -> Non
     model = CatalogueModel(config={"model_type": "qwen2"}, description="Qwen/Qwen2.5-7B@main")
     found = inspect(make_job(dataset=held_out({"source": {"path": "check.jsonl"}})).spec, tmp_path, model)
     assert found.inspection is None
-    assert (found.facts.dataset.rows, found.facts.dataset.evaluation_rows) == (10, 3)
+    assert found.facts.dataset.rows == 10
     assert found.facts.model.config == {"model_type": "qwen2"}

@@ -18,9 +18,10 @@ import pytest
 from finetune_operator.exceptions import OutputConflictError, StorageFullError
 from finetune_operator.local import output_folder
 from finetune_operator.local.output_folder import LOCK, OWNER, check_space, claim, examine, is_held, read_owner
-from finetune_operator.local.record import STATE_FOLDER, normalise, read_record, write_record
+from finetune_operator.local.record import normalise, read_record, write_record
 from finetune_operator.renderers.bundle import render_bundle
 from finetune_operator.units import GIB, Bytes
+from finetune_trainer.job_config import STATE_FOLDER
 from tests.support.plans import make_job, make_plan
 from tests.unit.local.test_record import PLACES
 

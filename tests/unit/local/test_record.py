@@ -14,8 +14,6 @@ from finetune_operator.local.manifest import read_job
 from finetune_operator.local.record import (
     BUNDLE,
     MANIFEST,
-    RESULT,
-    STATE_FOLDER,
     Record,
     differences,
     normalise,
@@ -26,11 +24,13 @@ from finetune_operator.local.record import (
 from finetune_operator.renderers.bundle import Bundle, render_bundle
 from finetune_operator.renderers.repeat import render_repeat
 from finetune_operator.renderers.trainer_config import Places
+from finetune_trainer.job_config import RESULT_FILE, STATE_FOLDER
 from tests.support.plans import make_class, make_device, make_job, make_plan
 
 PLACES = Places(
     model="/cache/model",
     model_description="model",
+    model_revision=None,
     model_source="/jobs/model",
     train="/jobs/train.jsonl",
     evaluation="/jobs/check.jsonl",
@@ -69,7 +69,7 @@ def test_without_a_manifest_nothing_was_begun(tmp_path: Path) -> None:
         pytest.param(MANIFEST, '{"spec": {', id="cut-off"),
         pytest.param(MANIFEST, '{"spec": {}, "option": "a"}', id="of-an-older-version"),
         pytest.param(MANIFEST, "[]", id="something-else"),
-        pytest.param(RESULT, '{"decision": "Maybe"}', id="result-of-another-version"),
+        pytest.param(RESULT_FILE, '{"decision": "Maybe"}', id="result-of-another-version"),
     ],
 )
 def test_notes_that_can_not_be_read_are_a_conflict(tmp_path: Path, name: str, text: str) -> None:

@@ -39,8 +39,6 @@ def make_data(rows: int = 12_400, longest: int = 2048, p50: int = 280, p95: int 
         p50=p50,
         p95=p95,
         longest=longest,
-        evaluation_rows=100,
-        evaluation_tokens=100 * mean,
     )
 
 

@@ -173,3 +173,25 @@ def test_shortening_below_half_of_the_rows_is_not_proposed() -> None:
 
 def test_where_nodes_are_advised_they_are_counted() -> None:
     assert phrases(SEVENTY, Method.FULL)[1] == "2 nodes with 8 devices of 141 GiB each with ZeRO-3"
+
+
+def test_no_more_devices_are_advised_than_can_be_used_together() -> None:
+    capacity = make_capacity(make_gpus(24, 1, ram=Bytes(64 * GIB), free_ram=Bytes(60 * GIB)), max_devices=1)
+    advice = plan(make_spec(method="Full"), make_facts(SEVEN), capacity).advice
+    assert advice is not None
+    assert (advice.minimum.devices, advice.recommended.devices) == (1, 1)
+    assert describe(advice.recommended) == "1 device of 16 GiB with ZeRO-3 and CPU offload (256 GiB RAM)"
+
+
+def test_very_short_rows_cannot_be_shortened() -> None:
+    tiny_rows = make_facts(SEVEN, make_data(longest=1, p50=1, p95=1, mean=1))
+    found = plan(make_spec(), tiny_rows, make_capacity(make_gpus(8, 1))).rejection("lora-1x8g")
+    assert found is not None
+    assert "maxLength" not in found.remedy
+
+
+def test_other_hardware_is_not_advised_where_the_job_is_what_stands_in_the_way() -> None:
+    spec = make_spec(training={"precision": "FP16"})
+    found = plan(spec, make_facts(SEVEN), make_capacity(make_cpu(512)))
+    assert found.viable == ()
+    assert found.advice is None

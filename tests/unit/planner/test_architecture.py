@@ -114,11 +114,6 @@ def test_unknown_target_lists_the_real_ones() -> None:
     )
 
 
-def test_all_linear_beside_a_name_is_refused() -> None:
-    with pytest.raises(InvalidManifestError, match="write it alone"):
-        adapted_modules(read_architecture(SMALL), ("all-linear", "q_proj"))
-
-
 def test_targets_are_taken_in_the_order_of_the_model() -> None:
     found = adapted_modules(read_architecture(SMALL), ("down_proj", "q_proj"))
     assert [m.name for m in found] == ["q_proj", "down_proj"]

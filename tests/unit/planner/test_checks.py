@@ -8,7 +8,7 @@ import pytest
 from finetune_operator.api.spec import Accelerator, Hardware
 from finetune_operator.planner.candidates import Candidate, enumerate_candidates
 from finetune_operator.planner.capacity import NodeClass
-from finetune_operator.planner.checks import Verdict, disk_bytes, download_bytes, judge
+from finetune_operator.planner.checks import SMALL_FILES, Verdict, disk_bytes, download_bytes, judge
 from finetune_operator.planner.plan import RejectionReason
 from finetune_operator.planner.question import Question, pose
 from finetune_operator.units import GIB, Bytes
@@ -103,7 +103,7 @@ def verdict(option: str, node_class: NodeClass, repo: str = SEVEN, **fields: Any
             make_cpu(24, 20),
             {},
             RejectionReason.OUT_OF_MEMORY,
-            "needs 143.1 GiB a node, a node has 20.0 GiB free of 24.0 GiB",
+            "needs 144.7 GiB a node, a node has 20.0 GiB free of 24.0 GiB",
             id="too-big-for-a-cpu",
         ),
         pytest.param(
@@ -111,7 +111,7 @@ def verdict(option: str, node_class: NodeClass, repo: str = SEVEN, **fields: Any
             make_gpus(80, 1, ram=Bytes(64 * GIB), free_ram=Bytes(60 * GIB)),
             {},
             RejectionReason.OUT_OF_HOST_MEMORY,
-            "needs 152.1 GiB of RAM a node, a node has 57.0 GiB to plan with: 60.0 GiB free of 64.0 GiB, 5 % of it "
+            "needs 152.1 GiB of RAM a node, a node has 57.0 GiB to plan with: 60.0 GiB free of 64.0 GiB, 5% of it "
             "kept in reserve",
             id="ram",
         ),
@@ -120,7 +120,7 @@ def verdict(option: str, node_class: NodeClass, repo: str = SEVEN, **fields: Any
             make_gpus(80, 8, disk=Bytes(100 * GIB)),
             {},
             RejectionReason.OUT_OF_DISK,
-            "needs 326.3 GiB of disk for weights, result and 3 checkpoints; 100.0 GiB are free",
+            "needs 326.4 GiB of disk for weights, result and 3 checkpoints; 100.0 GiB are free",
             id="disk",
         ),
     ],
@@ -172,7 +172,7 @@ def test_reserve_is_named_where_it_is_what_lacks() -> None:
     assert found.have is not None
     assert found.need > found.have
     assert "to plan with" in found.message
-    assert "5 % of it kept in reserve" in found.message
+    assert "5% of it kept in reserve" in found.message
 
 
 def test_every_amount_in_a_sentence_is_more_than_the_other() -> None:
@@ -191,7 +191,27 @@ def test_disk_holds_checkpoints_and_the_result_twice() -> None:
     sizing = judge(question, candidate).sizing
     assert sizing is not None
     # 14 bytes a parameter for each of two kept checkpoints and one in the making, 2 staged and 2 published
-    assert disk_bytes(question, sizing.workload, sizing.place.sharding) == (3 * 14 + 4) * 7_615_616_512
+    weights = (3 * 14 + 4) * 7_615_616_512
+    assert disk_bytes(question, sizing.workload, sizing.place.sharding) == weights + 5 * SMALL_FILES
+
+
+@pytest.mark.parametrize(
+    ("option", "repo", "checkpoint"),
+    [
+        # weights twice and 12 bytes of optimizer state; under ZeRO-3 the weights once
+        pytest.param("full-1x80g", TINY, 16 * 134_515_008, id="full"),
+        pytest.param("full-z3-2x80g", TINY, 14 * 134_515_008, id="full-zero-3"),
+        pytest.param("lora-1x80g", TINY, 16 * 4_884_480 + 2 * 49_152 * 576, id="adapter-with-a-tied-head"),
+        pytest.param("lora-1x80g", SEVEN, 16 * 40_370_176, id="adapter"),
+    ],
+)
+def test_engine_keeps_what_is_trained_a_second_time(option: str, repo: str, checkpoint: int) -> None:
+    question, candidate = case(option, make_gpus(80, 2), repo, training={"checkpoint": {"keep": 1}})
+    sizing = judge(question, candidate).sizing
+    assert sizing is not None
+    result = 2 * sizing.workload.trainable
+    found = disk_bytes(question, sizing.workload, sizing.place.sharding)
+    assert found == 2 * checkpoint + 2 * result + 4 * SMALL_FILES
 
 
 def test_weights_that_are_not_here_need_disk_too() -> None:

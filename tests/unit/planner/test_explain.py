@@ -63,10 +63,10 @@ def test_an_adapter_on_one_gpu() -> None:
         "gradients": "40.4 M trainable x 2 bytes",
         "optimizer": "40.4 M trainable x 12 bytes (32-bit copy and AdamW's two moments)",
         "activations": (
-            "4 rows of 2048 tokens x 28 layers' inputs of 7.2 k bytes a token, and one layer's own, computed again: "
-            "1.7 GiB, and its gradients"
+            "2 rows of 2048 tokens x 28 layers' inputs of 7.2 k bytes a token, and one layer's own, computed again: "
+            "0.87 GiB, and its gradients"
         ),
-        "context": "0.55 GiB for the driver, 2 % of the rest for the allocator",
+        "context": "0.55 GiB for the driver, 2% of the rest for the allocator",
     }
     assert found.host is not None
     assert found.host.formula == "RAM a node: 1 process"
@@ -103,7 +103,7 @@ def test_an_adapter_on_one_gpu() -> None:
             SEVEN,
             "full-z1-4x80g",
             "context",
-            "0.55 GiB for the driver, 0.59 GiB for NCCL, 2 % of the rest for the allocator",
+            "0.55 GiB for the driver, 0.59 GiB for NCCL, 2% of the rest for the allocator",
             id="nccl",
         ),
     ],
@@ -125,5 +125,7 @@ def test_a_cpu_has_no_ram_beside_its_memory() -> None:
     first = plan(make_spec(), facts, make_capacity(make_cpu())).viable[0]
     found = explain(first, make_spec(), facts)
     assert found.host is None
-    assert found.lines[-1].formula == "the process itself: Python, torch, transformers, TRL, PEFT, DeepSpeed"
+    assert found.lines[-1].formula == (
+        "0.88 GiB for Python, torch and what stands on them, 0.64 GiB that the heap keeps of freed tensors"
+    )
     assert sum(line.bytes for line in found.lines) == first.memory.device_total

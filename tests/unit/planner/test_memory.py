@@ -13,6 +13,7 @@ from finetune_operator.planner.memory import (
     Peak,
     Setting,
     estimate,
+    heap_bytes,
     kept_activations,
     layer_bytes,
     logits_bytes,
@@ -162,12 +163,45 @@ def test_loss_on_a_cpu_is_computed_in_32_bits() -> None:
         logits_bytes(make_workload(), make_setting(length=100, accelerator=a))
         for a in (Accelerator.GPU, Accelerator.CPU)
     )
-    assert cpu - gpu == 100 * 32_768 * 32
+    # and the tile's part of the head is copied for it
+    assert cpu - gpu == 100 * 32_768 * 32 + 4 * 32_768 * 3584
+
+
+def test_a_small_vocabulary_is_charged_on_a_cpu_for_what_it_writes() -> None:
+    workload = make_workload(Method.LORA, TINY)
+    small = replace(workload, architecture=replace(workload.architecture, vocab=320))
+    precise = make_setting(length=100, accelerator=Accelerator.CPU, precision=PrecisionUsed.FP32)
+    # eight 32-bit copies and the tile of 320 columns; of the norm, the head's input and its gradient 576 wide rows
+    assert logits_bytes(small, precise) == 100 * 320 * 36 + 100 * 576 * 12
+    gpu = make_setting(length=100)
+    assert logits_bytes(small, gpu) == logits_bytes(workload, gpu)
 
 
 def test_a_cpu_holds_the_process_itself_and_has_no_other_ram() -> None:
-    memory = estimate(make_workload(Method.LORA, TINY), make_setting(accelerator=Accelerator.CPU))
-    assert (memory.context, memory.host) == (PROCESS, 0)
+    workload, setting = make_workload(Method.LORA, TINY), make_setting(length=95, accelerator=Accelerator.CPU)
+    memory = estimate(workload, setting)
+    assert (memory.context, memory.host) == (PROCESS + heap_bytes(workload, setting), 0)
+
+
+@pytest.mark.parametrize(
+    ("longest", "mib"),
+    [
+        # peaks of a whole run, in bfloat16: 96 steps with rows of 95 tokens, 176 steps with rows of 111
+        pytest.param(95, 2393, id="96-steps"),
+        pytest.param(111, 2868, id="176-steps"),
+    ],
+)
+def test_a_cpu_is_estimated_as_it_was_measured(longest: int, mib: int) -> None:
+    setting = make_setting(
+        micro_batch=2, length=longest, accumulation=4, checkpointing=Checkpointing.NONE, accelerator=Accelerator.CPU
+    )
+    found = estimate(make_workload(Method.LORA, TINY), setting).device_total / 1024**2
+    assert found == pytest.approx(mib, rel=0.1)
+
+
+def test_what_a_heap_keeps_has_a_limit() -> None:
+    setting = make_setting(length=2048, accelerator=Accelerator.CPU, checkpointing=Checkpointing.NONE)
+    assert heap_bytes(make_workload(), setting) == 2 * GIB
 
 
 def test_several_devices_need_buffers_for_talking() -> None:

@@ -50,7 +50,6 @@ def make_plan(name: str = "a", seconds: float = 3600, gib: float = 40, **overrid
         total_parameters=1,
         trainable_parameters=1,
         learning_rate="1e-5",
-        steps=1,
         tokens_per_second=Interval(low=1, mid=1, high=1),
         seconds=Interval(low=seconds, mid=seconds, high=seconds),
         cost=None,
@@ -89,7 +88,7 @@ def test_of_one_method_on_the_same_devices_the_fastest_stays() -> None:
 
 
 def test_of_equally_fast_ones_the_smaller_stays() -> None:
-    found = drop_dominated([make_plan("large", 3000, 60), make_plan("small", 3050, 30), make_plan("slow", 3100, 10)])
+    found = drop_dominated([make_plan("large", 3000, 60), make_plan("small", 3050, 30), make_plan("slow", 3200, 10)])
     assert [p.id for p in found] == ["small"]
 
 
@@ -128,18 +127,35 @@ def test_no_more_are_listed_than_status_holds() -> None:
     assert len(rest) == 4
 
 
+def test_where_there_are_too_many_second_ways_go_first() -> None:
+    alone = [make_plan(f"p{n}", 3000 + n, node_class=node(f"n{n}")) for n in range(MAX_OPTIONS - 2)]
+    full = [
+        make_plan(f"full{d}", 36_000 / d**0.8, method=Method.FULL, node_class=node("n0"), devices_per_node=d)
+        for d in (1, 16, 32)
+    ]
+    listed, _ = rank([*alone, *full])
+    # the best of Full on its class, and the one with the fewest devices; the fastest is left out
+    assert [p.id for p in listed if p.method is Method.FULL] == ["full16", "full1"]
+    assert len(listed) == MAX_OPTIONS
+
+
+def test_classes_of_the_same_name_are_told_apart() -> None:
+    plans = [make_plan("a", 3000), make_plan("b", 4000, node_class=make_gpus(80, 64, product="another"))]
+    assert {p.id for p in rank(plans)[0]} == {"a", "b"}
+
+
 @pytest.mark.parametrize(
     ("plans", "expected"),
     [
-        pytest.param([make_plan("a")], "fits with 50 % to spare; the only way here", id="alone"),
+        pytest.param([make_plan("a")], "fits with 50% to spare; the only way here", id="alone"),
         pytest.param(
             [make_plan("a", 3000), make_plan("b", 6300, node_class=node("other"))],
-            "fits with 50 % to spare and is 2.1x faster than b",
+            "fits with 50% to spare and is 2.1x faster than b",
             id="faster",
         ),
         pytest.param(
             [make_plan("a", 3000), make_plan("b", 2900, node_class=node("other"), devices_per_node=4)],
-            "fits with 50 % to spare and holds 1 device, the least for its time",
+            "fits with 50% to spare and holds 1 device, the least for its time",
             id="frugal",
         ),
     ],
@@ -161,7 +177,7 @@ def test_why_the_first_is_recommended(plans: list[Plan], expected: str) -> None:
         ),
         pytest.param(
             make_plan("b", 3000, 72, method=Method.FULL),
-            "as fast as a, trains all weights, only 10 % of the memory to spare",
+            "as fast as a, trains all weights, only 10% of the memory to spare",
             id="tight",
         ),
         pytest.param(

@@ -49,8 +49,8 @@ def test_no_more_are_told_than_status_holds() -> None:
 def test_a_kind_of_device_that_is_not_there_is_told_once() -> None:
     (found,) = without_devices(Hardware(accelerator=Accelerator.GPU), make_capacity(make_cpu()))
     assert found.reason is RejectionReason.NOT_ENOUGH_DEVICES
-    assert found.message == "spec.hardware.accelerator asks for a GPU; fleet.yaml has none (it has: EPYC)"
-    assert found.remedy == "write accelerator: CPU, or plan for hardware that has one"
+    assert found.message == "needs a GPU; fleet.yaml has none (it has: EPYC)"
+    assert found.remedy == "write spec.hardware.accelerator: CPU"
 
 
 def test_a_kind_that_is_there_is_not() -> None:

@@ -9,8 +9,19 @@ from hypothesis import strategies as st
 from finetune_operator.api.spec import Accelerator, Method, PrecisionChoice
 from finetune_operator.api.status import Checkpointing, Offload
 from finetune_operator.planner.capacity import NodeClass
+from finetune_operator.planner.memory import estimate
 from finetune_operator.planner.plan import PrecisionUsed
-from finetune_operator.planner.solver import MAX_TOKENS, RESERVE, Place, fits, resolve_precision, settings_of, solve
+from finetune_operator.planner.solver import (
+    MAX_TOKENS,
+    RESERVE,
+    Place,
+    fits,
+    is_tight,
+    resolve_precision,
+    settings_of,
+    solve,
+)
+from finetune_operator.planner.speed import measure_pace
 from finetune_operator.units import GIB, Bytes
 from tests.unit.planner.builders import SEVEN, TINY, make_cpu, make_data, make_gpus, make_workload
 
@@ -35,6 +46,23 @@ def test_with_less_room_it_is() -> None:
     found = solve(make_workload(Method.LORA, SEVEN), place(make_gpus(24)), make_data(), 16, "3")
     assert found.setting.checkpointing is Checkpointing.FULL
     assert fits(found.memory, make_gpus(24).device)
+
+
+def test_of_equally_fast_settings_the_smallest_is_taken() -> None:
+    # long rows fill a processor one by one: more of them at once only cost memory
+    even = make_data(longest=1024, p50=1024, p95=1024, mean=1024)
+    found = solve(make_workload(Method.LORA, TINY), place(make_cpu(80)), even, 16, "3")
+    assert (found.setting.micro_batch, found.setting.accumulation) == (1, 16)
+
+
+def test_a_little_time_is_given_for_room() -> None:
+    workload, gpus = make_workload(Method.LORA, SEVEN), make_gpus(24)
+    found = solve(workload, place(gpus), make_data(), 16, "3")
+    assert not is_tight(found.memory, gpus.device)
+    paces = [(measure_pace(workload, s, gpus, make_data(), "3").seconds, s) for s in settings_of(place(gpus), 2048, 16)]
+    quicker = [s for seconds, s in paces if seconds < found.pace.seconds and fits(estimate(workload, s), gpus.device)]
+    assert quicker
+    assert all(is_tight(estimate(workload, s), gpus.device) for s in quicker)
 
 
 def test_where_nothing_fits_the_least_need_is_told() -> None:

@@ -1,6 +1,7 @@
 """job.json and finetune_config.yaml, and the hash over all that a run starts with."""
 
 import json
+from dataclasses import replace
 
 import yaml
 
@@ -15,6 +16,7 @@ PLACES = Places(
     model="/models/smollm2",
     model_description="model",
     model_source="/models/smollm2",
+    model_revision=None,
     train="/data/train.jsonl",
     evaluation="/data/check.jsonl",
     output="/results/tickets",
@@ -64,6 +66,13 @@ def test_the_repeating_manifest_is_a_job_with_nothing_left_to_choose() -> None:
 
 def test_numbers_are_quoted_for_readers_that_take_2e_4_for_a_float() -> None:
     assert 'learningRate: "2e-4"' in bundle().files["finetune_config.yaml"]
+
+
+def test_a_branch_of_the_hub_becomes_the_commit_that_was_used() -> None:
+    hub = make_job(model={"source": {"hub": {"repo": "a/b"}}})
+    places = replace(PLACES, model_source=None, model_revision="1" * 40)
+    text = render_bundle(hub, make_plan(), 576, places).files["finetune_config.yaml"]
+    assert yaml.safe_load(text)["spec"]["model"]["source"]["hub"]["revision"] == "1" * 40
 
 
 def test_full_fine_tuning_has_no_adapter() -> None:

@@ -172,7 +172,7 @@ def test_a_metric_that_these_rows_do_not_have_is_refused() -> None:
         check_measured(make_acceptance(must_not_regress=["json-valid"]), ("loss", "json-exact"))
     assert caught.value.code is ExitCode.CONFIGURATION
     assert caught.value.message == (
-        "acceptance: json-valid can't be measured on these rows; write one of loss, json-exact"
+        "acceptance: json-valid can't be measured on these rows; write one of loss, json-exact, and another output.path"
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_trainer import checkpoints
+from finetune_trainer import checkpoints, files
 from finetune_trainer.checkpoints import MARKER, fault_of, mark_complete, newest_complete, prune, step_of
 from finetune_trainer.events import Event, WarningEvent
 
@@ -153,10 +153,11 @@ def test_a_marker_is_there_only_once_every_file_is_on_the_disk(tmp_path: Path, m
     synced: list[str] = []
 
     def note(path: Path) -> None:
-        assert not (folder / MARKER).exists()
-        synced.append(str(path.relative_to(tmp_path)))
+        # the folder is flushed once more after the marker's rename
+        if not (folder / MARKER).exists():
+            synced.append(str(path.relative_to(tmp_path)))
 
-    monkeypatch.setattr(checkpoints, "sync", note)
+    monkeypatch.setattr(files, "sync", note)
     mark_complete(folder)
     inner = "checkpoint-30/global_step30"
     assert sorted(synced) == ["checkpoint-30", inner, f"{inner}/states.pt", "checkpoint-30/trainer_state.json"]

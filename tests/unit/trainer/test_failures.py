@@ -2,8 +2,9 @@ import errno
 
 import pytest
 
+from finetune_trainer.events import FailureEvent, parse_event
 from finetune_trainer.exit_codes import ExitCode, TrainerError
-from finetune_trainer.failures import explain
+from finetune_trainer.failures import exit_code_of, explain
 
 
 class OutOfMemoryError(RuntimeError):
@@ -124,3 +125,45 @@ def test_a_circle_of_causes_ends() -> None:
     first, second = RuntimeError("a"), RuntimeError("b")
     first.__cause__, second.__cause__ = second, first
     assert explain(first).code is ExitCode.INTERNAL
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(OutOfMemoryError(), id="device-memory"),
+        pytest.param(MemoryError(), id="machine-memory"),
+        pytest.param(RuntimeError("No CUDA GPUs are available"), id="no-gpu"),
+        pytest.param(Exception("Current loss scale already at minimum"), id="loss-scale"),
+    ],
+)
+def test_advice_to_change_the_job_names_the_folder_that_refuses_changed_jobs(error: Exception) -> None:
+    assert explain(error).message.endswith(", and write another output.path")
+
+
+def _fail(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says", "traced"),
+    [
+        pytest.param(
+            TrainerError(ExitCode.DATA, "a.jsonl: is empty"), ExitCode.DATA, "a.jsonl: is empty", 0, id="ours"
+        ),
+        pytest.param(ValueError("odd"), ExitCode.INTERNAL, "unexpected ValueError: odd", 1, id="unexpected"),
+    ],
+)
+def test_a_process_ends_with_the_code_and_the_sentence_of_its_failure(
+    error: Exception, code: ExitCode, says: str, traced: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code_of(lambda: _fail(error)) == code
+    said = capsys.readouterr()
+    event = parse_event(said.out)
+    assert isinstance(event, FailureEvent)
+    assert event.code == code
+    assert event.message.startswith(says)
+    assert said.err.count("Traceback") == traced
+
+
+def test_a_process_that_did_its_work_ends_with_ok() -> None:
+    assert exit_code_of(lambda: None) == ExitCode.OK

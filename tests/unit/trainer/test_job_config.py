@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from finetune_trainer.exit_codes import ExitCode, TrainerError
-from finetune_trainer.job_config import JobConfig, load_job
+from finetune_trainer.job_config import JobConfig, load_deepspeed, load_job
 from tests.support.trainer_builders import make_job
 
 
@@ -96,3 +96,22 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 def test_ranks_are_devices_over_all_nodes() -> None:
     assert make_job(world={"nodes": 2, "devices_per_node": 4}).world.size == 8
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        pytest.param('{"zero', "deepspeed.json: is not JSON (", id="cut-off"),
+        pytest.param("\xff", "deepspeed.json: is not JSON (", id="binary"),
+        pytest.param("[]", "deepspeed.json: is not a JSON object; render the job again", id="no-object"),
+        pytest.param(None, "deepspeed.json: can't be read: No such file or directory", id="absent"),
+    ],
+)
+def test_a_deepspeed_file_that_is_none_is_named(text: str | None, says: str, tmp_path: Path) -> None:
+    path = tmp_path / "deepspeed.json"
+    if text is not None:
+        path.write_text(text, encoding="latin-1")
+    with pytest.raises(TrainerError) as caught:
+        load_deepspeed(path)
+    assert caught.value.code is ExitCode.CONFIGURATION
+    assert says in caught.value.message

@@ -15,7 +15,7 @@ from finetune_trainer.files import write_json
 from finetune_trainer.job_config import ContractConfig, DataConfig, DataFileConfig
 
 FAULTS_TOLD: Final = 10
-"""Faults in an event; all of them are in data_report.json."""
+"""Faults in an event; all of them are in the data report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +133,5 @@ def _facts(file: RowFile) -> DataFacts:
             max=lengths[-1],
             total=sum(lengths),
             answer_total=sum(sum(e.answer_mask) for e in examples),
-            measured_rows=len(lengths),
         ),
     )

@@ -7,13 +7,11 @@ from typing import Any, Final
 
 from finetune_trainer.events import DataFacts
 from finetune_trainer.evidence import RunRecord
+from finetune_trainer.job_config import DATA_REPORT_FILE
 from finetune_trainer.report import numbers
 from finetune_trainer.report.charts import scientific
 from finetune_trainer.report.markdown import NONE, code, escape, table
 from finetune_trainer.report.series import median
-
-DATA_REPORT: Final = "data_report.json"
-"""Beside the report: every fault, where the text lists ten."""
 
 _DATA: Final[tuple[tuple[str, Callable[[DataFacts], str]], ...]] = (
     ("format", lambda d: escape(d.format)),
@@ -208,5 +206,5 @@ def _faults(data: Iterable[DataFacts]) -> tuple[str, ...]:
     if not count:
         return ("Every row is as it should be.",)
     listed = "\n".join(f"- {escape(_name(f.file))}:{f.line}: {escape(f.message)}" for f in found)
-    where = f"all of them in [{DATA_REPORT}]({DATA_REPORT})"
+    where = f"all of them in [{DATA_REPORT_FILE}]({DATA_REPORT_FILE})"
     return (f"Rows that were not used ({numbers.count(count)}; {where}):", listed)

@@ -1,0 +1,92 @@
+"""status.yaml in the output folder: what the cluster would hold as the job's status."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from finetune_operator.api.conditions import ConditionStatus, ConditionType, find_condition
+from finetune_operator.api.status import FineTuneJobStatus
+from finetune_operator.exceptions import OutputConflictError
+from finetune_operator.lifecycle.status import advance, started
+from finetune_operator.local.children import Notify
+from finetune_operator.local.files import write_atomically
+from finetune_operator.local.record import STATUS_FILE
+from finetune_trainer.events import CheckpointEvent, Event, FailureEvent, ResultEvent
+
+STATUS_SECONDS: Final = 5.0
+"""Least time between two writes that only tell progress."""
+
+
+def read_status(output: Path) -> FineTuneJobStatus:
+    """The status that a run left in its output folder.
+
+    Raises:
+        OutputConflictError: there is none, or it isn't one.
+    """
+    path = output / STATUS_FILE
+    try:
+        return FineTuneJobStatus.model_validate(
+            yaml.safe_load(path.read_text(encoding="utf-8"))["status"], strict=False
+        )
+    except FileNotFoundError as e:
+        raise OutputConflictError(f"{output}: holds no run; begin one with `finetune run job.yaml`") from e
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as e:
+        raise OutputConflictError(f"{path}: isn't a status that a run wrote ({e}); remove the file") from e
+
+
+def write_status(output: Path, status: FineTuneJobStatus) -> None:
+    """Write status.yaml, complete or not at all."""
+    value = {"status": status.model_dump(mode="json", by_alias=True, exclude_none=True)}
+    write_atomically(output / STATUS_FILE, yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120))
+
+
+def settle(output: Path, result: ResultEvent) -> None:
+    """Bring the status of a complete run up to date: who wrote it may have been killed before the last word."""
+    status = read_status(output)
+    done = find_condition(status.conditions, ConditionType.SUCCEEDED)
+    if done is None or done.status is not ConditionStatus.TRUE:
+        write_status(output, advance(status, result, now()))
+
+
+class StatusKeeper:
+    """Folds events into the status and writes it: at every transition at once, for mere progress at a bounded rate."""
+
+    def __init__(self, output: Path, show: Callable[[Event], None], notify: Notify) -> None:
+        self._output = output
+        self._show = show
+        self._notify = notify
+        self._written_at = now()
+        self._told = False
+        self.status = read_status(output)
+
+    def start(self) -> None:
+        """A session of the trainer begins."""
+        self.status = started(self.status, now())
+        write_status(self._output, self.status)
+
+    def take(self, event: Event) -> None:
+        """Show an event, then note it: what the trainer says of a full disk is seen although it can't be noted."""
+        moment = now()
+        self.status = advance(self.status, event, moment)
+        self._show(event)
+        waited = (moment - self._written_at).total_seconds() >= STATUS_SECONDS
+        if waited or isinstance(event, CheckpointEvent | FailureEvent | ResultEvent):
+            self._written_at = moment
+            self._note()
+
+    def _note(self) -> None:
+        try:
+            write_status(self._output, self.status)
+        except OSError as e:
+            # training goes on without: the trainer finds out by itself whether it can still save
+            if not self._told:
+                self._notify(f"{self._output / STATUS_FILE} can't be written ({e.strerror}); the run goes on")
+            self._told = True
+
+
+def now() -> datetime:
+    """The time, to the second."""
+    return datetime.now(UTC).replace(microsecond=0)

@@ -1,0 +1,64 @@
+"""Evaluating the result needs no memory that training held: nothing of the trained model is left by then."""
+
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from finetune_operator.api.spec import Method
+from finetune_operator.planner.plan import PrecisionUsed
+from tests.support.trainer_process import run_rank
+from tests.support.training_jobs import render, tiny_plan, write_data
+
+pytestmark = pytest.mark.usefixtures("stack")
+
+
+@pytest.mark.parametrize(
+    ("method", "zero_stage"),
+    [
+        pytest.param(Method.LORA, 0, id="lora-z0-bf16"),
+        pytest.param(Method.FULL, 0, id="full-z0-bf16"),
+        pytest.param(Method.FULL, 2, id="full-z2-bf16"),
+        pytest.param(Method.FULL, 3, id="full-z3-bf16"),
+    ],
+)
+def test_the_trained_model_is_gone_before_the_result_is_loaded(
+    method: Method,
+    zero_stage: int,
+    tiny: Path,
+    tmp_path: Path,
+    port: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from finetune_trainer import outputs, run
+
+    watched: list[tuple[str, weakref.ref[Any]]] = []
+    load, train, reload = run.load_model, run.train, outputs.reload
+
+    def load_watched(*arguments: Any) -> Any:
+        model = load(*arguments)
+        watched.append(("model", weakref.ref(model)))
+        return model
+
+    def train_watched(*arguments: Any) -> Any:
+        trainer = train(*arguments)
+        watched.extend((name, weakref.ref(p)) for name, p in trainer.model.named_parameters())
+        watched.append(("engine", weakref.ref(trainer.model_wrapped)))
+        watched.append(("optimizer", weakref.ref(trainer.model_wrapped.optimizer)))
+        return trainer
+
+    def reload_when_gone(*arguments: Any) -> Any:
+        alive = [name for name, ref in watched if ref() is not None]
+        assert len(watched) > 10
+        assert not alive, alive
+        return reload(*arguments)
+
+    monkeypatch.setattr(run, "load_model", load_watched)
+    monkeypatch.setattr(run, "train", train_watched)
+    monkeypatch.setattr(outputs, "reload", reload_when_gone)
+    write_data(tmp_path)
+    plan = tiny_plan(method, 8, zero_stage=zero_stage, precision=PrecisionUsed.BF16)
+    job = render(tmp_path, tiny, plan, training={"epochs": "1"})
+    outcome = run_rank(job.job_file, port)
+    assert outcome.code == 0, outcome.output[-3000:]
