@@ -20,7 +20,6 @@ pytestmark = pytest.mark.usefixtures("stack")
         pytest.param(Method.LORA, 0, id="lora-z0-bf16"),
         pytest.param(Method.FULL, 0, id="full-z0-bf16"),
         pytest.param(Method.FULL, 2, id="full-z2-bf16"),
-        pytest.param(Method.FULL, 3, id="full-z3-bf16"),
     ],
 )
 def test_the_trained_model_is_gone_before_the_result_is_loaded(
@@ -31,10 +30,10 @@ def test_the_trained_model_is_gone_before_the_result_is_loaded(
     port: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from finetune_trainer import outputs, run
+    from finetune_trainer import modeling, outputs, run, training
 
     watched: list[tuple[str, weakref.ref[Any]]] = []
-    load, train, reload = run.load_model, run.train, outputs.reload
+    load, train, reload = modeling.load_model, training.train, outputs.reload
 
     def load_watched(*arguments: Any) -> Any:
         model = load(*arguments)

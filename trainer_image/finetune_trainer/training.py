@@ -153,18 +153,7 @@ def train(
 
 def let_go(trainer: SFTTrainer) -> None:
     """Take the engine apart: its hooks on the gradients keep the model alive where no collector of garbage sees it."""
-    from deepspeed.runtime.zero import parameter_offload
-    from deepspeed.runtime.zero.partitioned_param_coordinator import PartitionedParameterCoordinator
-
     trainer.accelerator.free_memory()
-    # where ZeRO-3 keeps the model for the process's life: its destroy() forgets a list, and caches of methods
-    parameter_offload.FWD_MODULE_STACK.clear()
-    for attribute in vars(PartitionedParameterCoordinator).values():
-        member: Any = attribute
-        while member is not None and not hasattr(member, "cache_clear"):
-            member = getattr(member, "__wrapped__", None)
-        if member is not None:
-            member.cache_clear()
 
 
 def checkpoint_root(job: JobConfig) -> Path:

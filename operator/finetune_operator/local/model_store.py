@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,6 +124,9 @@ def unpacked(gguf: Path, notify: Notify, cache: Path | None = None) -> Path:
     if target.is_dir():
         return target
     with _alone(models / f".{target.name}.lock"):
+        for left in models.glob(f".{target.name}.*.partial"):
+            # of an unpacking that was killed
+            shutil.rmtree(left, ignore_errors=True)
         command = module_command("finetune_trainer.unpack", str(gguf.resolve()), str(target))
         converse(command, "", lambda event: _tell(event, notify))
     return target
