@@ -47,7 +47,10 @@ def main() -> int:
     os.environ.update(rank_environment(job) | {LAUNCHER: str(os.getpid())})
     if os.environ.get(STOP_ON_EOF) == "1":
         threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
-    return _launch(job, path, stop)
+    try:
+        return _launch(job, path, stop)
+    finally:
+        stop.close()
 
 
 def rank_environment(job: JobConfig) -> dict[str, str]:
@@ -56,30 +59,35 @@ def rank_environment(job: JobConfig) -> dict[str, str]:
 
 
 class _Stop:
-    """Passes a request to stop on to the ranks, also to those that start after it came."""
+    """Passes a request to stop on to the ranks, also to those that start after it came; until it is closed.
+
+    The flags are plain: a handler that took a lock could meet itself.
+    """
 
     def __init__(self) -> None:
-        self._asked = threading.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask)
-        threading.Thread(target=self._forward, daemon=True).start()
+        self.asked = False
+        self._closed = False
+        self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        self._thread = threading.Thread(target=self._forward, daemon=True)
+        self._thread.start()
 
-    @property
-    def asked(self) -> bool:
-        """Somebody wants us to end."""
-        return self._asked.is_set()
+    def close(self) -> None:
+        """Give the signals back and leave later children alone."""
+        self._closed = True
+        self._thread.join()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         del number, frame
-        self._asked.set()
+        self.asked = True
 
     def _forward(self) -> None:
         import psutil
 
-        self._asked.wait()
         told: set[int] = set()
-        while True:
-            for child in psutil.Process().children():
+        while not self._closed:
+            for child in psutil.Process().children() if self.asked else ():
                 if child.pid not in told:
                     # it may have ended since it was listed
                     with suppress(psutil.NoSuchProcess):

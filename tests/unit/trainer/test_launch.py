@@ -19,10 +19,9 @@ READY = "import sys; print('ready', flush=True); sys.stdin.read()"
 @pytest.fixture
 def stop(monkeypatch: pytest.MonkeyPatch) -> Iterator[launch._Stop]:
     monkeypatch.setattr(launch, "FORWARD_SECONDS", 0.01)
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    yield launch._Stop()
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    opened = launch._Stop()
+    yield opened
+    opened.close()
 
 
 def child() -> "subprocess.Popen[str]":
@@ -44,6 +43,17 @@ def test_a_request_to_stop_reaches_ranks_of_before_and_after_it(stop: launch._St
     assert stop.asked
     late = child()
     assert [end_of(early), end_of(late)] == [-signal.SIGTERM, -signal.SIGTERM]
+
+
+def test_once_closed_it_leaves_signals_and_children_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "FORWARD_SECONDS", 0.01)
+    before = [signal.getsignal(number) for number in SIGNALS]
+    stop = launch._Stop()
+    signal.raise_signal(signal.SIGTERM)
+    stop.close()
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+    later = subprocess.run([sys.executable, "-c", "pass"], check=False)
+    assert later.returncode == 0
 
 
 @pytest.mark.usefixtures("stop")
