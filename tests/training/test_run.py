@@ -2,7 +2,6 @@
 
 import json
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -117,11 +116,10 @@ def test_the_repeating_manifest_repeats_the_run(undisturbed: Path, tmp_path: Pat
     assert again["output"]["digest"] == digest(undisturbed)
 
 
-def test_another_job_can_not_take_the_folder(undisturbed: Path, tmp_path: Path) -> None:
-    shutil.copytree(undisturbed, tmp_path / "copy")
-    job = tmp_path / "copy" / "job.yaml"
-    job.write_text(job.read_text(encoding="utf-8").replace("3e-3", "4e-3"), encoding="utf-8")
-    said = run(tmp_path / "copy")
+def test_another_job_can_not_take_the_folder(undisturbed: Path) -> None:
+    other = (undisturbed / "job.yaml").read_text(encoding="utf-8").replace("3e-3", "4e-3")
+    (undisturbed / "other.yaml").write_text(other, encoding="utf-8")
+    said = finetune("run", "other.yaml", "--option", "lora-cpu", cwd=undisturbed)
     assert said.code == ExitCode.OUTPUT_CONFLICT
     assert "belongs to another job (spec." in said.err
 

@@ -19,8 +19,24 @@ from finetune_operator.api.base import (
     within,
 )
 
-Path = Annotated[str, StringConstraints(min_length=1)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+def _path(text: str) -> str:
+    if "\0" in text or any(len(part.encode()) > MAX_PATH_PART for part in text.split("/")):
+        raise refusal(f"is no path: a part of it is longer than {MAX_PATH_PART} bytes, or has a NUL in it")
+    return text
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise refusal("has characters that can't be printed; write it without line ends and control characters")
+    return text
+
+
+MAX_PATH_PART: Final = 255
+"""Bytes of one part of a path that file systems take at most."""
+
+Path = Annotated[str, StringConstraints(min_length=1), AfterValidator(_path)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
 
 
 class Method(StrEnum):

@@ -1,7 +1,8 @@
 """The program `finetune`, also `kubectl finetune`: one verb a module, errors turned into codes in one place."""
 
-import sys
+import errno
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -45,11 +46,6 @@ for command in (plan_command, run_command, status_command, report_command):
     finetune.add_command(command)
 
 
-def main() -> None:
-    """Run the program and end the process with its code."""
-    sys.exit(invoke(sys.argv[1:], program_name(sys.argv[0])))
-
-
 def program_name(argv0: str) -> str:
     """How the user called us: kubectl runs a plugin by its file name."""
     return "kubectl finetune" if Path(argv0).name.startswith("kubectl-") else "finetune"
@@ -64,6 +60,10 @@ def invoke(arguments: list[str], name: str) -> int:
     except FineTuneError as e:
         _explain(str(e), e.details, debug=debug)
         return exit_code_of(e)
+    except OSError as e:
+        full = e.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        _explain(f"the system refused: {e}", debug=debug)
+        return int(ExitCode.STORAGE_FULL if full else ExitCode.INTERNAL)
     except Exception as e:  # noqa: BLE001  the outermost loop: a user gets a sentence, and a traceback on request
         _explain(f"unexpected {type(e).__name__}: {e}; this is a fault of finetune: {DEBUG} shows where", debug=debug)
         return int(ExitCode.INTERNAL)
@@ -78,6 +78,9 @@ def _answer(arguments: list[str], name: str) -> int:
     except click.ClickException as e:
         e.show()
         code = e.exit_code
+    except SystemExit:
+        # click's way out when the reader of --help is gone (| head)
+        code = int(ExitCode.OK)
     except (KeyboardInterrupt, click.Abort):
         click.echo("stopped; nothing is left half-written", err=True)
         code = INTERRUPTED
@@ -88,8 +91,6 @@ def _explain(sentence: str, details: str = "", *, debug: bool) -> None:
     if debug:
         traceback.print_exc()
         click.echo(details, err=True)
-    click.echo(f"error: {sentence}", err=True)
-
-
-if __name__ == "__main__":
-    main()
+    with suppress(OSError):
+        # nobody reads it any more: the code says it all the same
+        click.echo(f"error: {sentence}", err=True)

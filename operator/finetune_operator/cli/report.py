@@ -28,11 +28,15 @@ def report_command(job: Path, *, only_path: bool) -> int:
         status = read_status(folder)
         raise OutputConflictError(f"{folder}: has no report yet, its phase is {status.phase}; see `finetune status`")
     out = console()
-    text = report.read_text(encoding="utf-8")
     if only_path:
-        click.echo(str(report))
-    elif out.is_terminal:
+        out.out(str(report), highlight=False)
+        return 0
+    try:
+        text = report.read_text(encoding="utf-8", errors="replace")
+    except OSError as e:
+        raise OutputConflictError(f"{report}: can't be read: {e.strerror}") from e
+    if out.is_terminal:
         out.print(Markdown(text))
     else:
-        click.echo(text, nl=False)
+        out.out(text, end="", highlight=False)
     return 0

@@ -78,5 +78,7 @@ def _rows(status: FineTuneJobStatus, *, held: bool) -> list[tuple[str, str]]:
 
 def _phase(status: FineTuneJobStatus, *, held: bool) -> str:
     if not held and not is_over(status.conditions):
-        return f"{status.phase}, and no process is at it: the same `finetune run` goes on from the last checkpoint"
+        saved = status.checkpoint
+        where = f"goes on from the checkpoint of step {saved.step}" if saved is not None else "begins again"
+        return f"{status.phase}, and no process is at it: the same `finetune run` {where}"
     return status.phase

@@ -48,16 +48,20 @@ def begun(
     facts: Facts, inspection: InspectionFacts | None, plan: Plan, bundle_hash: str, now: datetime
 ) -> FineTuneJobStatus:
     """The status of a run whose plan is chosen and whose files are rendered."""
-    status = FineTuneJobStatus(
-        observed_generation=GENERATION,
-        model=_model(facts, plan),
-        dataset=_dataset(inspection.train) if inspection is not None else None,
-        options=(option_status(plan, recommended=False),),
-        plan=PlanStatus(option=plan.id, hash=bundle_hash),
-    )
+    known = {
+        "model": _model(facts, plan),
+        "dataset": _dataset(inspection.train) if inspection is not None else None,
+        "options": (option_status(plan, recommended=False),),
+    }
+    return chosen(plan.id, bundle_hash, now).model_copy(update=known)
+
+
+def chosen(option: str, bundle_hash: str, now: datetime) -> FineTuneJobStatus:
+    """The status of a run of which no more is known than its plan."""
+    status = FineTuneJobStatus(observed_generation=GENERATION, plan=PlanStatus(option=option, hash=bundle_hash))
     status = _with(status, ConditionType.ACCEPTED, "Valid", "the spec is consistent", now)
     status = _with(status, ConditionType.INSPECTED, "Read", "model and dataset have been read", now)
-    return _with(status, ConditionType.PLANNED, "Chosen", f"option {plan.id} is chosen", now)
+    return _with(status, ConditionType.PLANNED, "Chosen", f"option {option} is chosen", now)
 
 
 def started(status: FineTuneJobStatus, now: datetime) -> FineTuneJobStatus:

@@ -1,6 +1,7 @@
 """Pydantic's errors as sentences with place and remedy."""
 
 import json
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
@@ -134,7 +135,7 @@ class _Teller:
 
 
 def _whole(value: Any) -> str:
-    if isinstance(value, str) and value.strip().isdigit():
+    if isinstance(value, str) and re.fullmatch("[0-9]+", value.strip()):
         return f"write it without quotes: {value.strip()}"
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return f"write {value:.0f}"

@@ -69,6 +69,7 @@ def examine(output: Path, job: FineTuneJob, folder: Path, option: str | None) ->
     if record is None:
         _only_ours(output)
         return None
+    _in_place(output, record)
     _same_job(output, record, job, folder)
     if option not in {None, "recommended", record.option}:
         raise OutputConflictError(
@@ -76,6 +77,29 @@ def examine(output: Path, job: FineTuneJob, folder: Path, option: str | None) ->
             f"another output.path, or go on with --option {record.option}",
         )
     return record
+
+
+def _in_place(output: Path, record: Record) -> None:
+    """The rendered job names its folder: elsewhere it would train into the place where it was begun."""
+    begun = json.loads(record.job_file.read_text(encoding="utf-8"))["output"]
+    if begun != str(output):
+        raise OutputConflictError(
+            f"spec.output.path: {output} holds a run that was begun as {begun}; move it back there, or write another "
+            "output.path",
+        )
+
+
+def check_result(output: Path) -> None:
+    """Hold a complete run against what is still there of it.
+
+    Raises:
+        OutputConflictError: the result is gone.
+    """
+    if not any(output.glob("*.safetensors")):
+        raise OutputConflictError(
+            f"spec.output.path: {output} holds a complete run whose result is gone (no .safetensors); write another "
+            "output.path, or remove that folder",
+        )
 
 
 def _only_ours(output: Path) -> None:
@@ -214,10 +238,11 @@ def _write_owner(output: Path) -> None:
 def read_owner(output: Path) -> dict[str, Any] | None:
     """Who holds the folder, if it left its name: `pid`, and `started` since pids are used again."""
     try:
-        owner: dict[str, Any] = json.loads((output / STATE_FOLDER / OWNER).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        owner: Any = json.loads((output / STATE_FOLDER / OWNER).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
-    return owner
+    known = isinstance(owner, dict) and isinstance(owner.get("pid"), int) and isinstance(owner.get("started"), float)
+    return owner if known and owner["pid"] > 0 else None
 
 
 def is_held(output: Path) -> bool:

@@ -81,8 +81,8 @@ def read_record(output: Path) -> Record | None:
     try:
         kept = json.loads((state / MANIFEST).read_text(encoding="utf-8"))
         record = Record(bundle=state / BUNDLE, result=_read_result(state / RESULT_FILE), **kept)
-        _check_bundle(record)
-    except (OSError, ValueError, TypeError) as e:
+        _check(record)
+    except (OSError, KeyError, ValueError, TypeError, RecursionError) as e:
         raise OutputConflictError(
             f"spec.output.path: {output} holds a run of another version, or a damaged one; write another output.path, "
             "or remove that folder",
@@ -90,7 +90,9 @@ def read_record(output: Path) -> Record | None:
     return record
 
 
-def _check_bundle(record: Record) -> None:
+def _check(record: Record) -> None:
+    if not isinstance(record.spec, dict):
+        raise TypeError("the spec is no object")
     names = (JOB_FILE, DEEPSPEED_FILE, CONFIG_FILE)
     files = {name: (record.bundle / name).read_text(encoding="utf-8") for name in names}
     if Bundle(files=files).hash != record.hash:

@@ -16,9 +16,9 @@ from finetune_operator.local.gpu import VISIBLE
 from finetune_operator.local.inspect import Inspected, data_files, inspect
 from finetune_operator.local.inventory import devices_for, read_capacity
 from finetune_operator.local.model_store import CatalogueModel, ModelFolder, model_for_planning, model_for_training
-from finetune_operator.local.output_folder import Claim, check_space, claim, examine, unwritable
+from finetune_operator.local.output_folder import Claim, check_result, check_space, claim, examine, unwritable
 from finetune_operator.local.record import Record, normalise, write_record
-from finetune_operator.local.status_file import StatusKeeper, now, read_status, settle, write_status
+from finetune_operator.local.status_file import StatusKeeper, now, read_status, restored, settle, write_status
 from finetune_operator.planner.capacity import Capacity
 from finetune_operator.planner.plan import Plan, PlanSet
 from finetune_operator.planner.planner import plan
@@ -79,8 +79,17 @@ class Request:
 
 
 def output_folder(job: FineTuneJob, folder: Path) -> Path:
-    """The job's output folder as an absolute path."""
-    return (folder / job.spec.output.path).resolve()
+    """The job's output folder as an absolute path.
+
+    Raises:
+        OutputConflictError: the system can't make a path of it.
+    """
+    try:
+        return (folder / job.spec.output.path).resolve()
+    except (OSError, RuntimeError) as e:
+        raise OutputConflictError(
+            f"spec.output.path: {job.spec.output.path} can't be used as a path ({e}); write another one"
+        ) from e
 
 
 def look_ahead(job: FineTuneJob, folder: Path, capacity: Capacity | None, notify: Callable[[str], None]) -> Prospect:
@@ -122,7 +131,8 @@ def run_job(request: Request, view: View) -> int:
             raise OutputConflictError(f"spec.output.path: {output} was emptied just now; run the same command again")
         if record.result is None:
             return _train(held, record, request.command, view)
-        settle(output, record.result)
+        check_result(output)
+        settle(output, record, record.result)
         view.begin(record, read_status(output))
         return ExitCode.OK
 
@@ -166,7 +176,7 @@ def _places(prospect: Prospect, output: Path) -> Places:
 
 
 def _train(held: Claim, record: Record, command: str, view: View) -> int:
-    keeper = StatusKeeper(held.folder, view.event, view.notify)
+    keeper = StatusKeeper(held.folder, restored(held.folder, record), view.event, view.notify)
     launch = run.Launch(
         command=run.launch_command(record.job_file),
         log=held.folder / STATE_FOLDER / run.LOG,

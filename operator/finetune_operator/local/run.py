@@ -26,7 +26,7 @@ LOG: Final = "trainer.log"
 STOPPING: Final = "stopping, in training after this step with a checkpoint (Ctrl-C again ends at once, without one)"
 """Said at the first request to stop."""
 
-KILLED: Final = "ended at once; the same command goes on from the last complete checkpoint"
+KILLED: Final = "ended at once; the same command goes on from the newest complete checkpoint, if there is one"
 """Said at the second."""
 
 

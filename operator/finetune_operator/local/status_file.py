@@ -1,6 +1,7 @@
 """status.yaml in the output folder: what the cluster would hold as the job's status."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -10,10 +11,11 @@ import yaml
 from finetune_operator.api.conditions import ConditionStatus, ConditionType, find_condition
 from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.exceptions import OutputConflictError
-from finetune_operator.lifecycle.status import advance, started
+from finetune_operator.lifecycle.phase import phase_of
+from finetune_operator.lifecycle.status import advance, chosen, started
 from finetune_operator.local.children import Notify
 from finetune_operator.local.files import write_atomically
-from finetune_operator.local.record import STATUS_FILE
+from finetune_operator.local.record import STATUS_FILE, Record
 from finetune_trainer.events import CheckpointEvent, Event, FailureEvent, ResultEvent
 
 STATUS_SECONDS: Final = 5.0
@@ -28,13 +30,22 @@ def read_status(output: Path) -> FineTuneJobStatus:
     """
     path = output / STATUS_FILE
     try:
-        return FineTuneJobStatus.model_validate(
-            yaml.safe_load(path.read_text(encoding="utf-8"))["status"], strict=False
-        )
+        text = path.read_text(encoding="utf-8")
+        return _parse(text)
     except FileNotFoundError as e:
         raise OutputConflictError(f"{output}: holds no run; begin one with `finetune run job.yaml`") from e
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as e:
-        raise OutputConflictError(f"{path}: isn't a status that a run wrote ({e}); remove the file") from e
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError) as e:
+        raise OutputConflictError(
+            f"{path}: isn't a status that a run wrote; the same `finetune run` writes it anew"
+        ) from e
+
+
+def _parse(text: str) -> FineTuneJobStatus:
+    status = FineTuneJobStatus.model_validate(yaml.safe_load(text)["status"], strict=False)
+    if status.plan is None:
+        raise ValueError("it names no plan")
+    # printed from the conditions and never read
+    return status.model_copy(update={"phase": phase_of(status.conditions)})
 
 
 def write_status(output: Path, status: FineTuneJobStatus) -> None:
@@ -43,9 +54,17 @@ def write_status(output: Path, status: FineTuneJobStatus) -> None:
     write_atomically(output / STATUS_FILE, yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120))
 
 
-def settle(output: Path, result: ResultEvent) -> None:
+def restored(output: Path, record: Record) -> FineTuneJobStatus:
+    """The status; made anew of what the run's own notes say where it is gone or damaged."""
+    try:
+        return read_status(output)
+    except OutputConflictError:
+        return chosen(record.option, record.hash, now())
+
+
+def settle(output: Path, record: Record, result: ResultEvent) -> None:
     """Bring the status of a complete run up to date: who wrote it may have been killed before the last word."""
-    status = read_status(output)
+    status = restored(output, record)
     done = find_condition(status.conditions, ConditionType.SUCCEEDED)
     if done is None or done.status is not ConditionStatus.TRUE:
         write_status(output, advance(status, result, now()))
@@ -54,13 +73,13 @@ def settle(output: Path, result: ResultEvent) -> None:
 class StatusKeeper:
     """Folds events into the status and writes it: at every transition at once, for mere progress at a bounded rate."""
 
-    def __init__(self, output: Path, show: Callable[[Event], None], notify: Notify) -> None:
+    def __init__(self, output: Path, status: FineTuneJobStatus, show: Callable[[Event], None], notify: Notify) -> None:
         self._output = output
         self._show = show
         self._notify = notify
         self._written_at = now()
         self._told = False
-        self.status = read_status(output)
+        self.status = status
 
     def start(self) -> None:
         """A session of the trainer begins."""
@@ -71,7 +90,9 @@ class StatusKeeper:
         """Show an event, then note it: what the trainer says of a full disk is seen although it can't be noted."""
         moment = now()
         self.status = advance(self.status, event, moment)
-        self._show(event)
+        with suppress(OSError):
+            # a display that can't be written to, on a full disk, ends no training
+            self._show(event)
         waited = (moment - self._written_at).total_seconds() >= STATUS_SECONDS
         if waited or isinstance(event, CheckpointEvent | FailureEvent | ResultEvent):
             self._written_at = moment

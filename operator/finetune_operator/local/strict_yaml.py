@@ -59,17 +59,22 @@ def read_document(path: Path, head: str) -> Document:
 
 
 def _read_text(path: Path) -> str:
-    if path.is_dir():
-        inside = sorted(p.name for p in path.iterdir() if p.suffix in SUFFIXES)
-        hint = f", such as {path / inside[0]}" if inside else ""
-        raise InvalidManifestError(f"{path}: is a folder; write the name of a file{hint}")
     try:
+        if path.is_dir():
+            inside = sorted(p.name for p in path.iterdir() if p.suffix in SUFFIXES)
+            hint = f", such as {path / inside[0]}" if inside else ""
+            raise InvalidManifestError(f"{path}: is a folder; write the name of a file{hint}")
+        if path.is_fifo() and path.parts[:2] != ("/", "dev"):
+            # nobody may ever write into it; /dev/stdin has a writer
+            raise InvalidManifestError(f"{path}: is a pipe; write the name of a file, or /dev/stdin")
         with path.open("rb") as f:
             content = f.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise InvalidManifestError(f"{path}: there is no such file; check the name") from None
     except OSError as e:
         raise InvalidManifestError(f"{path}: can't be read: {e.strerror}") from e
+    except ValueError as e:
+        raise InvalidManifestError(f"{str(path)!r}: is no name of a file: {e}") from e
     if len(content) > MAX_BYTES:
         raise InvalidManifestError(
             f"{path}: is larger than 1 MiB, so it is no such file; write the name of a YAML file"

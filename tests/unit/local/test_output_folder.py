@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,16 @@ import pytest
 
 from finetune_operator.exceptions import OutputConflictError, StorageFullError
 from finetune_operator.local import output_folder
-from finetune_operator.local.output_folder import LOCK, OWNER, check_space, claim, examine, is_held, read_owner
+from finetune_operator.local.output_folder import (
+    LOCK,
+    OWNER,
+    check_result,
+    check_space,
+    claim,
+    examine,
+    is_held,
+    read_owner,
+)
 from finetune_operator.local.record import normalise, read_record, write_record
 from finetune_operator.renderers.bundle import render_bundle
 from finetune_operator.units import GIB, Bytes
@@ -47,7 +57,8 @@ def another_process(lock: Path) -> Iterator["subprocess.Popen[str]"]:
 def begin(output: Path, **spec: Any) -> None:
     """What `finetune run` leaves when it has begun."""
     job, plan = make_job(**spec), make_plan()
-    write_record(output, normalise(job, Path("/jobs")), plan, render_bundle(job, plan, 576, PLACES))
+    places = replace(PLACES, output=str(output))
+    write_record(output, normalise(job, Path("/jobs")), plan, render_bundle(job, plan, 576, places))
 
 
 def quiet(_: str) -> None:
@@ -283,3 +294,23 @@ def test_too_little_space_is_told_with_need_and_have(tmp_path: Path) -> None:
     check_space(tmp_path, Bytes(1))
     with pytest.raises(StorageFullError, match=r"with .+ GiB free, and the run writes up to 1073741824.0 GiB"):
         check_space(tmp_path, Bytes(GIB**2))
+
+
+def test_a_moved_folder_would_train_into_the_old_place_and_is_refused(tmp_path: Path) -> None:
+    begin(tmp_path / "out")
+    (tmp_path / "out").rename(tmp_path / "moved")
+    assert f"begun as {tmp_path / 'out'}; move it back there" in refusal(tmp_path / "moved")
+
+
+def test_a_complete_run_without_its_result_is_said(tmp_path: Path) -> None:
+    with pytest.raises(OutputConflictError, match="whose result is gone"):
+        check_result(tmp_path)
+    (tmp_path / "adapter_model.safetensors").touch()
+    check_result(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", "{}", '{"pid": -5, "started": 1.0}', '{"pid": 1, "started": "x"}'])
+def test_a_damaged_note_of_the_owner_is_no_owner(damage: str, tmp_path: Path) -> None:
+    (tmp_path / STATE_FOLDER).mkdir()
+    (tmp_path / STATE_FOLDER / "owner.json").write_text(damage, encoding="utf-8")
+    assert not is_held(tmp_path)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from finetune_operator.exceptions import OutputConflictError
+from finetune_operator.local.record import Record
 from finetune_operator.local.run import KILLED, STOPPING, Launch, train
-from finetune_operator.local.status_file import StatusKeeper, read_status, settle, write_status
+from finetune_operator.local.status_file import StatusKeeper, read_status, restored, settle, write_status
 from finetune_trainer.events import Event, FailureEvent, PhaseEvent, WarningEvent, format_event
 from finetune_trainer.exit_codes import ExitCode
 from tests.unit.lifecycle.test_status import RESULT, STEP, running
@@ -110,7 +112,7 @@ def test_a_log_on_a_full_disk_stops_nothing(tmp_path: Path) -> None:
 def test_a_status_that_can_not_be_written_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_status(tmp_path, running())
     heard = Heard()
-    keeper = StatusKeeper(tmp_path, heard.event, heard.notes.append)
+    keeper = StatusKeeper(tmp_path, read_status(tmp_path), heard.event, heard.notes.append)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -125,8 +127,29 @@ def test_a_status_that_can_not_be_written_stops_nothing(tmp_path: Path, monkeypa
 
 def test_the_status_of_a_complete_run_is_settled(tmp_path: Path) -> None:
     write_status(tmp_path, running(STEP, PhaseEvent(phase="tuned", message="evaluating")))
-    settle(tmp_path, RESULT)
+    record = Record(
+        spec={}, option="lora-1x24g", hash="sha256:1", product=None, devices=1, bundle=tmp_path, result=RESULT
+    )
+    settle(tmp_path, record, RESULT)
     assert read_status(tmp_path).phase == "Succeeded"
     before = (tmp_path / "status.yaml").stat().st_mtime_ns
-    settle(tmp_path, RESULT)
+    settle(tmp_path, record, RESULT)
     assert (tmp_path / "status.yaml").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("damage", ["", "status: {phase: Foo", "status: {}", "[" * 20_000, "status: 5"])
+def test_a_lost_or_damaged_status_is_made_anew(damage: str, tmp_path: Path) -> None:
+    (tmp_path / "status.yaml").write_text(damage, encoding="utf-8")
+    with pytest.raises(OutputConflictError, match=r"status.yaml: isn't a status that a run wrote; the same"):
+        read_status(tmp_path)
+    record = Record(
+        spec={}, option="lora-1x24g", hash="sha256:1", product=None, devices=1, bundle=tmp_path, result=RESULT
+    )
+    assert restored(tmp_path, record).phase == "Planned"
+    settle(tmp_path, record, RESULT)
+    assert read_status(tmp_path).phase == "Succeeded"
+
+
+def test_the_phase_in_the_file_is_never_read(tmp_path: Path) -> None:
+    write_status(tmp_path, running().model_copy(update={"phase": "Foo"}))
+    assert read_status(tmp_path).phase == "Starting"
