@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -99,3 +100,10 @@ def family(process: "subprocess.Popen[str]") -> list[psutil.Process]:
     """The command, its launcher and its ranks."""
     parent = psutil.Process(process.pid)
     return [parent, *parent.children(recursive=True)]
+
+
+def kill(members: Sequence[psutil.Process]) -> None:
+    """SIGKILL to all of them, the ranks first; one that has ended meanwhile is none to wait for."""
+    for member in reversed(members):
+        with suppress(psutil.NoSuchProcess):
+            member.kill()

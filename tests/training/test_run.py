@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from finetune_trainer.exit_codes import ExitCode
-from tests.support.cli import Said, family, finetune, start, steps_of, wait_until, write_job
+from tests.support.cli import Said, family, finetune, kill, start, steps_of, wait_until, write_job
 from tests.support.training_jobs import CONTRACT, write_data
 
 WHOLE_FAMILY = 3
@@ -131,8 +131,7 @@ def test_after_kill_9_of_everything_the_result_is_the_undisturbed_one(
     target = random.SystemRandom().randint(12, 60)
     process = start("run", "job.yaml", "--option", "lora-cpu", cwd=folder)
     wait_until(lambda: len(steps_of(folder / "out")) >= target, process)
-    for member in family(process):
-        member.kill()
+    kill(family(process))
     process.wait()
     assert not (folder / "out" / "adapter_model.safetensors").exists()
     said = run(folder)
@@ -156,8 +155,7 @@ def test_after_kill_9_behind_training_the_result_is_the_undisturbed_one(
     # what comes next takes some milliseconds: looked for without a pause, and killed without looking for whom
     while not seen():
         assert process.poll() is None
-    for member in members:
-        member.kill()
+    kill(members)
     process.wait()
     psutil.wait_procs(members)
     assert not (folder / "out" / ".finetune" / "result.json").exists()

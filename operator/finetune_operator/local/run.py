@@ -23,7 +23,9 @@ from finetune_trainer.job_config import STOP_ON_EOF
 LOG: Final = "trainer.log"
 """What the trainer and its libraries say beside events."""
 
-STOPPING: Final = "stopping, in training after this step with a checkpoint (Ctrl-C again ends at once, without one)"
+STOPPING: Final = (
+    "stopping after this step; a checkpoint will be left if training has begun (Ctrl-C again ends at once, without one)"
+)
 """Said at the first request to stop."""
 
 KILLED: Final = "ended at once; the same command goes on from the newest complete checkpoint, if there is one"
