@@ -286,7 +286,7 @@ def unknown_to_the_program(text: str) -> list[str]:
     unknown = []
     for words in commands(text, "(?:kubectl )?finetune"):
         verb = next((w for w in words if not w.startswith("-")), None)
-        known, own = options_of(finetune), finetune.commands.get(verb or "")
+        known, own = options_of(finetune), finetune.get_command(click.Context(finetune), verb or "")
         if own is not None:
             known = known | options_of(own)
         elif verb is not None:

@@ -11,6 +11,8 @@ def main() -> None:
     # until everything is imported, Ctrl-C ends it as it ends any program, without a traceback
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _open_streams()
+    # looking for plug-ins of pydantic, which we have none of, takes longer than making a plan
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "1")
     from finetune_operator.cli.main import invoke, program_name
 
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -3,16 +3,14 @@
 import errno
 import traceback
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import click
+from typing_extensions import override
 
 from finetune_operator import __version__
 from finetune_operator.cli.errors import EXIT_CODES_HELP, exit_code_of
-from finetune_operator.cli.plan import plan_command
-from finetune_operator.cli.report import report_command
-from finetune_operator.cli.run import run_command
-from finetune_operator.cli.status import status_command
 from finetune_operator.exceptions import FineTuneError
 from finetune_trainer.exit_codes import ExitCode
 
@@ -23,7 +21,26 @@ INTERRUPTED = 130
 """What shells expect of a program that Ctrl-C ended."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES_HELP)
+VERBS = ("plan", "run", "status", "report")
+"""In the order of a job's way; each is a module beside this one."""
+
+
+class Verbs(click.Group):
+    """Imports the verb that is asked for and no other: a plan needn't wait for what shows reports."""
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = getattr(import_module(f"finetune_operator.cli.{cmd_name}"), f"{cmd_name}_command")
+        return command
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES_HELP)
 @click.version_option(__version__, "--version", message="finetune %(version)s")
 @click.option(DEBUG, is_flag=True, help="Show a traceback with an error; anywhere on the command line.")
 def finetune(*, debug: bool) -> None:
@@ -40,10 +57,6 @@ def finetune(*, debug: bool) -> None:
     Ctrl-C stops with a checkpoint; the same command goes on from there, also after a crash.
     """
     del debug  # taken out by invoke(), where errors end; here for --help
-
-
-for command in (plan_command, run_command, status_command, report_command):
-    finetune.add_command(command)
 
 
 def program_name(argv0: str) -> str:
