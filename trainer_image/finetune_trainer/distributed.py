@@ -58,7 +58,7 @@ def prepare_deepspeed(world: WorldConfig) -> None:
     from deepspeed import ops
 
     if world.accelerator == "CPU":
-        # an adapter's first steps square gradients near nothing; subnormal numbers make them a third slower
+        # an adapter's first steps square gradients near nothing; subnormal numbers make them slower
         torch.set_flush_denormal(True)
         # init_distributed on a CPU compiles shm_comm (45 s, and needs a compiler), which only inference uses
         compatible: dict[str, Any] = {}
