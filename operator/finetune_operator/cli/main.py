@@ -12,6 +12,7 @@ from typing_extensions import override
 from finetune_operator import __version__
 from finetune_operator.cli.errors import EXIT_CODES_HELP, exit_code_of
 from finetune_operator.exceptions import FineTuneError
+from finetune_operator.local.files import is_full
 from finetune_trainer.exit_codes import ExitCode
 
 DEBUG = "--debug"
@@ -74,7 +75,7 @@ def invoke(arguments: list[str], name: str) -> int:
         _explain(str(e), e.details, debug=debug)
         return exit_code_of(e)
     except OSError as e:
-        full = e.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+        full = is_full(e) or e.errno == errno.EFBIG
         _explain(f"the system refused: {e}", debug=debug)
         return int(ExitCode.STORAGE_FULL if full else ExitCode.INTERNAL)
     except Exception as e:  # noqa: BLE001  the outermost loop: a user gets a sentence, and a traceback on request

@@ -10,7 +10,7 @@ from finetune_operator.cli.explain_view import explanation_value, print_explanat
 from finetune_operator.cli.job_argument import job_argument
 from finetune_operator.cli.options_view import options_value, print_options
 from finetune_operator.cli.output import OutputFormat, console, format_option, print_value
-from finetune_operator.lifecycle.selection import select
+from finetune_operator.lifecycle.selection import pick
 from finetune_operator.local.manifest import read_job
 from finetune_operator.local.nodes_file import read_nodes
 from finetune_operator.local.road import Prospect, look_ahead
@@ -51,16 +51,14 @@ def plan_command(job: Path, nodes: Path | None, explained: str | None, output_fo
         print_value(options_value(prospect), output_format)
     if not prospect.plans.viable:
         return INFEASIBLE
-    # the manifest's own choice: known here to be impossible, it would only be refused later
-    select(prospect.plans, manifest.spec.plan.option, prospect.capacity.origin)
+    if manifest.spec.plan.option is not None:
+        # the manifest's own choice: known here to be impossible, it would only be refused later
+        pick(prospect.plans, manifest.spec.plan.option, prospect.capacity.origin)
     return int(ExitCode.OK)
 
 
 def _explain(prospect: Prospect, option: str, output_format: str) -> None:
-    # an option was asked for, so that this answers with a plan or raises
-    chosen = select(prospect.plans, option, prospect.capacity.origin)
-    if chosen is None:
-        return
+    chosen = pick(prospect.plans, option, prospect.capacity.origin)
     explanation = explain(chosen, prospect.job.spec, prospect.inspected.facts)
     if output_format == OutputFormat.TEXT:
         print_explanation(console(), chosen, explanation)

@@ -1,7 +1,7 @@
 """Which plan is to run: what was asked for, or the only one there is; never a silent choice between several."""
 
 from finetune_operator.exceptions import InfeasibleError, UnknownOptionError
-from finetune_operator.planner.plan import RECOMMENDED, Advice, Hardware, Plan, PlanSet, Rejection
+from finetune_operator.planner.plan import Advice, Hardware, Plan, PlanSet, Rejection
 from finetune_operator.units import gib
 
 
@@ -17,14 +17,20 @@ def select(plans: PlanSet, asked: str | None, origin: str) -> Plan | None:
         InfeasibleError: nothing is viable, or not what was asked for; with need, have and the hardware it would take.
         UnknownOptionError: no such option was considered.
     """
-    if asked is not None and asked != RECOMMENDED:
-        return _asked(plans, asked, origin)
+    if asked is not None:
+        return pick(plans, asked, origin)
     if not plans.viable:
         raise InfeasibleError(infeasible_sentence(plans, origin))
-    return plans.viable[0] if asked == RECOMMENDED or len(plans.viable) == 1 else None
+    return plans.viable[0] if len(plans.viable) == 1 else None
 
 
-def _asked(plans: PlanSet, asked: str, origin: str) -> Plan:
+def pick(plans: PlanSet, asked: str, origin: str) -> Plan:
+    """The plan that was asked for, by its id or by the word `recommended`.
+
+    Raises:
+        InfeasibleError: it isn't viable, or nothing is.
+        UnknownOptionError: no such option was considered.
+    """
     found = plans.find(asked)
     if found is not None:
         return found

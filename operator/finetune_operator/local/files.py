@@ -1,5 +1,6 @@
 """Writing files so that they are complete or absent."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -25,6 +26,11 @@ def sync_folder(folder: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk, or the user's share of it, is what stood against a write."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 
 def existing_parent(path: Path) -> Path:

@@ -1,6 +1,5 @@
 """Models on the Hugging Face hub, in the hub's own local cache: imported only for jobs that name one (0.3 s)."""
 
-import errno
 import json
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ from huggingface_hub.errors import (
 from finetune_operator.api.spec import HubSource
 from finetune_operator.exceptions import FineTuneError, ModelUnreadableError, StorageFullError
 from finetune_operator.local.children import Notify
+from finetune_operator.local.files import is_full
 
 SMALL_FILES: Final = ("*.json", "*.jinja", "tokenizer*", "*.txt")
 """Configuration, tokenizer and chat template."""
@@ -116,7 +116,7 @@ def download(source: HubSource, notify: Notify) -> Path:
 
 def _refusal(source: HubSource, error: OSError | HTTPError) -> FineTuneError:
     """What stood against a download, as our error."""
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if isinstance(error, OSError) and is_full(error):
         return StorageFullError(
             f"{PLACE}: its download doesn't fit the disk; free some, or set HF_HOME to another disk",
         )

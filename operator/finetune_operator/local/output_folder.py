@@ -1,6 +1,5 @@
 """Whose an output folder is, and holding it while a run lasts."""
 
-import errno
 import fcntl
 import json
 import os
@@ -16,7 +15,7 @@ import psutil
 from finetune_operator.api.resource import FineTuneJob
 from finetune_operator.exceptions import FineTuneError, OutputConflictError, StorageFullError
 from finetune_operator.local.children import Notify
-from finetune_operator.local.files import write_atomically
+from finetune_operator.local.files import is_full, write_atomically
 from finetune_operator.local.inventory import read_free_disk
 from finetune_operator.local.record import (
     STATUS_FILE,
@@ -164,7 +163,7 @@ def _open_lock(output: Path, created: list[Path]) -> int:
 
 def unwritable(output: Path, error: OSError) -> FineTuneError:
     """What keeps a run from writing to its folder, for the user."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if is_full(error):
         return StorageFullError(
             f"spec.output.path: {output} is on a disk that is full; free some, or write a path on another disk",
         )

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from finetune_operator.api.resource import FineTuneJob
 from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.exceptions import OutputConflictError
-from finetune_operator.lifecycle.selection import select
+from finetune_operator.lifecycle.selection import pick, select
 from finetune_operator.lifecycle.status import begun
 from finetune_operator.local import run
 from finetune_operator.local.gpu import VISIBLE
@@ -18,7 +18,7 @@ from finetune_operator.local.inventory import devices_for, read_capacity
 from finetune_operator.local.model_store import CatalogueModel, ModelFolder, model_for_planning, model_for_training
 from finetune_operator.local.output_folder import Claim, check_result, check_space, claim, examine, unwritable
 from finetune_operator.local.record import Record, normalise, write_record
-from finetune_operator.local.status_file import StatusKeeper, now, read_status, restored, settle, write_status
+from finetune_operator.local.status_file import StatusKeeper, now, restored, settle, write_status
 from finetune_operator.planner.capacity import Capacity
 from finetune_operator.planner.plan import Plan, PlanSet
 from finetune_operator.planner.planner import plan
@@ -132,8 +132,7 @@ def run_job(request: Request, view: View) -> int:
         if record.result is None:
             return _train(held, record, request.command, view)
         check_result(output)
-        settle(output, record, record.result)
-        view.begin(record, read_status(output))
+        view.begin(record, settle(output, record, record.result))
         return ExitCode.OK
 
 
@@ -145,7 +144,7 @@ def _choose(job: FineTuneJob, folder: Path, asked: str | None, view: View) -> tu
     if model == prospect.model:
         return prospect, chosen
     whole = _look(job, folder, model)
-    return whole, select(whole.plans, chosen.id, whole.capacity.origin) or chosen
+    return whole, pick(whole.plans, chosen.id, whole.capacity.origin)
 
 
 def _begin(prospect: Prospect, chosen: Plan, output: Path) -> Record:

@@ -62,12 +62,14 @@ def restored(output: Path, record: Record) -> FineTuneJobStatus:
         return chosen(record.option, record.hash, now())
 
 
-def settle(output: Path, record: Record, result: ResultEvent) -> None:
-    """Bring the status of a complete run up to date: who wrote it may have been killed before the last word."""
+def settle(output: Path, record: Record, result: ResultEvent) -> FineTuneJobStatus:
+    """The status of a complete run, brought up to date: who wrote it may have been killed before the last word."""
     status = restored(output, record)
     done = find_condition(status.conditions, ConditionType.SUCCEEDED)
     if done is None or done.status is not ConditionStatus.TRUE:
-        write_status(output, advance(status, result, now()))
+        status = advance(status, result, now())
+        write_status(output, status)
+    return status
 
 
 class StatusKeeper:

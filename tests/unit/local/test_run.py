@@ -44,6 +44,11 @@ def run(code: str, folder: Path, heard: Heard) -> int:
         os.close(lock)
 
 
+def complete(folder: Path) -> Record:
+    """What the notes say of a run that has its result."""
+    return Record(spec={}, option="lora-1x24g", hash="sha256:1", product=None, devices=1, bundle=folder, result=RESULT)
+
+
 def says(*lines: str, then: str = "") -> str:
     said = "".join(f"print({line!r}, flush=True)\n" for line in lines)
     return said + then
@@ -127,9 +132,7 @@ def test_a_status_that_can_not_be_written_stops_nothing(tmp_path: Path, monkeypa
 
 def test_the_status_of_a_complete_run_is_settled(tmp_path: Path) -> None:
     write_status(tmp_path, running(STEP, PhaseEvent(phase="tuned", message="evaluating")))
-    record = Record(
-        spec={}, option="lora-1x24g", hash="sha256:1", product=None, devices=1, bundle=tmp_path, result=RESULT
-    )
+    record = complete(tmp_path)
     settle(tmp_path, record, RESULT)
     assert read_status(tmp_path).phase == "Succeeded"
     before = (tmp_path / "status.yaml").stat().st_mtime_ns
@@ -142,9 +145,7 @@ def test_a_lost_or_damaged_status_is_made_anew(damage: str, tmp_path: Path) -> N
     (tmp_path / "status.yaml").write_text(damage, encoding="utf-8")
     with pytest.raises(OutputConflictError, match=r"status.yaml: isn't a status that a run wrote; the same"):
         read_status(tmp_path)
-    record = Record(
-        spec={}, option="lora-1x24g", hash="sha256:1", product=None, devices=1, bundle=tmp_path, result=RESULT
-    )
+    record = complete(tmp_path)
     assert restored(tmp_path, record).phase == "Planned"
     settle(tmp_path, record, RESULT)
     assert read_status(tmp_path).phase == "Succeeded"
