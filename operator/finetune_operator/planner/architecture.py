@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 from finetune_operator.api.spec import ALL_LINEAR
@@ -51,51 +52,147 @@ class Linear:
         return self.inputs * self.outputs + (self.outputs if self.bias else 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Architecture:
-    """A decoder of equal layers; every size is a count of elements."""
+class Norm(StrEnum):
+    """How a norm is computed, which decides what it keeps for its backward pass."""
 
-    name: str
-    """Class in transformers, such as LlamaForCausalLM."""
-    hidden: int
-    ffn: int
-    layers: int
+    RMS = "rms"
+    """In 32 bits by operators of Python, as Llama's."""
+    LAYER = "layer"
+    """By torch's own layer_norm, in the arithmetic of the run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attention:
+    """Widths of one layer's attention, in elements a token."""
+
     heads: int
     kv_heads: int
-    head_dim: int
-    vocab: int
-    tied: bool
-    """The output head is the embedding table."""
-    qk_norm: bool
-    max_positions: int
+    query_width: int
+    """All query heads side by side, as attention gets them."""
+    key_width: int
+    """All key heads side by side."""
+    value_width: int
+    """All value heads side by side; differs from the keys' where heads are compressed (MLA)."""
+    output_width: int
+    """What the output projection reads."""
+    normed_width: int = 0
+    """Queries and keys that go through a norm of their own."""
+    latent_width: int = 0
+    """Compressed queries, keys and values (MLA), kept beside what they are expanded to."""
+    window: int | None = None
+    """Tokens that a token looks back at most; None: all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedForward:
+    """Widths of one layer's feed-forward part, in elements a token."""
+
+    width: int
+    """Of the dense block, or of one routed expert; 0 where there is neither."""
+    gated: bool
+    """Two input projections, of which one gates the other (SwiGLU, GeGLU)."""
+    experts: int = 0
+    """Routed experts; 0: a dense block."""
+    active: int = 0
+    """Routed experts that a token goes through."""
+    shared_width: int = 0
+    """Of the experts that every token goes through, side by side; their projections are linear modules."""
+    expert_parameters: int = 0
+    """Parameters of all routed experts. transformers 5 keeps them in three-dimensional tensors, which neither an
+    adapter on linear modules nor 4-bit quantisation reaches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """So many equal layers."""
+
+    count: int
     linears: tuple[Linear, ...]
-    """A layer's linear modules, in the model's order."""
-    total_parameters: int
+    """A layer's linear modules, in the model's order; without routed experts."""
+    attention: Attention
+    feed_forward: FeedForward
+    norms: int
+    """Norms over the hidden size."""
+    other_parameters: int
+    """A layer's norms, routers, sinks: what is neither a linear module nor a routed expert."""
 
     @property
-    def query_width(self) -> int:
-        """All query heads side by side."""
-        return self.heads * self.head_dim
+    def parameters(self) -> int:
+        """Of one layer."""
+        linears = sum(m.parameters for m in self.linears)
+        return linears + self.feed_forward.expert_parameters + self.other_parameters
 
     @property
-    def kv_width(self) -> int:
-        """All key heads side by side; values have as many."""
-        return self.kv_heads * self.head_dim
-
-    @property
-    def embedding_parameters(self) -> int:
-        """The embedding table, which is also the model's largest tensor or as large as it."""
-        return self.vocab * self.hidden
+    def linear_weights(self) -> int:
+        """Elements of one layer's linear modules' weights, biases not counted."""
+        return sum(m.inputs * m.outputs for m in self.linears)
 
     @property
     def matmul_parameters(self) -> int:
-        """Weights that every token is multiplied with: the layers' linear modules and the output head."""
-        return self.layers * sum(m.inputs * m.outputs for m in self.linears) + self.embedding_parameters
+        """Weights of one layer that a token is multiplied with: of the routed experts only the active ones'."""
+        ff = self.feed_forward
+        routed = ff.expert_parameters * ff.active // ff.experts if ff.experts else 0
+        return self.linear_weights + routed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """A decoder; every size is a count of elements."""
+
+    name: str
+    """Class in transformers, such as LlamaForCausalLM."""
+    family: str
+    """model_type of config.json."""
+    hidden: int
+    vocab: int
+    tied: bool
+    """The output head is the embedding table."""
+    norm: Norm
+    softcapped: bool = False
+    """Logits go through a tanh, which keeps a copy of them."""
+    max_positions: int
+    groups: tuple[Layer, ...]
+    """Kinds of layers with their counts."""
+    other_parameters: int
+    """Outside of layers, embedding table and head: the last norm, a table of positions, the head's bias."""
+
+    @property
+    def layers(self) -> int:
+        """Number of layers."""
+        return sum(g.count for g in self.groups)
+
+    @property
+    def linears(self) -> tuple[Linear, ...]:
+        """Every layer's linear modules of all kinds of layers, each name once, the largest of that name."""
+        found: dict[str, Linear] = {}
+        for module in (m for g in self.groups for m in g.linears):
+            known = found.get(module.name)
+            if known is None or known.parameters < module.parameters:
+                found[module.name] = module
+        return tuple(found.values())
+
+    @property
+    def embedding_parameters(self) -> int:
+        """The embedding table."""
+        return self.vocab * self.hidden
+
+    @property
+    def total_parameters(self) -> int:
+        """All of them, a tied table once."""
+        tables = self.embedding_parameters * (1 if self.tied else 2)
+        return tables + self.other_parameters + sum(g.count * g.parameters for g in self.groups)
+
+    @property
+    def matmul_parameters(self) -> int:
+        """Weights that a token is multiplied with: the layers' and the output head's."""
+        return sum(g.count * g.matmul_parameters for g in self.groups) + self.embedding_parameters
 
     @property
     def largest_tensor(self) -> int:
         """Elements of the largest single tensor."""
-        return max(self.embedding_parameters, *(m.inputs * m.outputs for m in self.linears))
+        # routed experts lie in two tensors, of which the gate's and the up projection's has two thirds
+        experts = max(g.feed_forward.expert_parameters * 2 // 3 for g in self.groups)
+        return max(self.embedding_parameters, experts, *(m.inputs * m.outputs for g in self.groups for m in g.linears))
 
 
 def read_architecture(config: Mapping[str, Any]) -> Architecture:
@@ -111,23 +208,34 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     vocab = _count(config, "vocab_size", name)
     kv_heads = _kv_heads(config, rules, heads, name)
     head_dim = _head_dim(config, rules, hidden, heads, name)
-    linears = _linears(config, rules, (hidden, ffn, heads * head_dim, kv_heads * head_dim))
-    layer = sum(m.parameters for m in linears) + 2 * hidden + (2 * head_dim if rules.qk_norm else 0)
-    tied = bool(config.get("tie_word_embeddings", False))
+    query, key_value = heads * head_dim, kv_heads * head_dim
+    normed = query + key_value if rules.qk_norm else 0
+    layer = Layer(
+        count=layers,
+        linears=_linears(config, rules, (hidden, ffn, query, key_value)),
+        attention=Attention(
+            heads=heads,
+            kv_heads=kv_heads,
+            query_width=query,
+            key_width=key_value,
+            value_width=key_value,
+            output_width=query,
+            normed_width=normed,
+        ),
+        feed_forward=FeedForward(width=ffn, gated=True),
+        norms=2,
+        other_parameters=2 * hidden + (2 * head_dim if rules.qk_norm else 0),
+    )
     return Architecture(
         name=name,
+        family=_family(config, name),
         hidden=hidden,
-        ffn=ffn,
-        layers=layers,
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=head_dim,
         vocab=vocab,
-        tied=tied,
-        qk_norm=rules.qk_norm,
+        tied=bool(config.get("tie_word_embeddings", False)),
+        norm=Norm.RMS,
         max_positions=_count_or(config, "max_position_embeddings", rules.max_positions, name),
-        linears=linears,
-        total_parameters=vocab * hidden * (1 if tied else 2) + layers * layer + hidden,
+        groups=(layer,),
+        other_parameters=hidden,
     )
 
 

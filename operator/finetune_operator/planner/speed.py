@@ -145,7 +145,8 @@ def flops_per_token(workload: Workload, setting: Setting, length: float) -> floa
     # the fused head computes its logits a second time in the backward pass
     matmuls = layers * (2 + backward + again) + head * (2 + backward + 2)
     # causal: half of the square; backward 2.5 times the forward pass
-    attention = 2 * length * a.query_width * a.layers * (3.5 + (1 if again else 0))
+    widths = sum(g.count * g.attention.query_width for g in a.groups)
+    attention = 2 * length * widths * (3.5 + (1 if again else 0))
     return matmuls + attention
 
 

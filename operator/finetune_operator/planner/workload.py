@@ -79,8 +79,7 @@ def read_workload(architecture: Architecture, method: Method, adapter: Adapter) 
 
 def _full_inputs(a: Architecture) -> int:
     """Inputs of all linear modules, and what every norm's own weight needs for its gradient."""
-    qk_norm = a.query_width + a.kv_width if a.qk_norm else 0
-    return _shared_inputs(a, a.linears) + 2 * a.hidden + qk_norm
+    return _shared_inputs(a, a.linears) + 2 * a.hidden + a.groups[0].attention.normed_width
 
 
 def _shared_inputs(a: Architecture, modules: tuple[Linear, ...]) -> int:
@@ -91,21 +90,22 @@ def _shared_inputs(a: Architecture, modules: tuple[Linear, ...]) -> int:
     names = {m.name for m in modules}
     attention = a.hidden if names & {"q_proj", "k_proj", "v_proj"} else 0
     mlp = a.hidden if names & {"gate_proj", "up_proj"} else 0
-    return attention + mlp + (a.ffn if "down_proj" in names else 0)
+    return attention + mlp + (a.groups[0].feed_forward.width if "down_proj" in names else 0)
 
 
 def _activations(a: Architecture, inputs: int, dropped: int) -> Activations:
-    q, kv = a.query_width, a.kv_width
+    attention, ffn = a.groups[0].attention, a.groups[0].feed_forward.width
+    q, kv = attention.query_width, attention.key_width
     norms, scales = 2 * a.hidden, 2
-    if a.qk_norm:
-        norms, scales = norms + q + kv, scales + a.heads + a.kv_heads
+    if attention.normed_width:
+        norms, scales = norms + attention.normed_width, scales + attention.heads + attention.kv_heads
     return Activations(
         # attention keeps one 32-bit log-sum a head
-        fixed_bytes=NORM_BYTES * (norms + scales + a.heads),
+        fixed_bytes=NORM_BYTES * (norms + scales + attention.heads),
         # attention keeps q, k, v and its output; the feed-forward part its gate, the gate's activation, and its up part
-        elements=2 * q + 2 * kv + 3 * a.ffn + inputs,
+        elements=2 * q + 2 * kv + 3 * ffn + inputs,
         dropped=dropped,
         masked=2 * (q - kv),
         # gradients of the layer's input and residual, of gate and up; fitted on real layers
-        transient=2 * a.hidden + 2 * a.ffn,
+        transient=2 * a.hidden + 2 * ffn,
     )
