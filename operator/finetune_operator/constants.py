@@ -14,8 +14,8 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 KIND: Final = "FineTuneJob"
 """What a manifest writes as kind."""
 
-MAX_OPTIONS: Final = 16
-"""Viable options kept in status: an object in etcd has to stay small."""
+MAX_LISTED: Final = 8
+"""Viable options that are listed, and kept in status, unless all are asked for: what a person compares."""
 
 MAX_REJECTED: Final = 24
 """Rejections kept in status."""

@@ -51,6 +51,21 @@ def gib(count: int) -> str:
     return f"{value:.1f} GiB" if value >= 0.95 else f"{value:.2f} GiB"
 
 
+_DURATION: Final = re.compile(r"(?:(?P<h>[0-9]+)h)?(?:(?P<m>[0-9]+)m)?(?:(?P<s>[0-9]+)s)?")
+
+
+def parse_duration(text: str) -> int:
+    """Seconds of a duration such as "2h15m", "90m" or "45s".
+
+    Raises:
+        ValueError: it is none; the message says what to write instead.
+    """
+    match = _DURATION.fullmatch(text)
+    if not text or match is None:
+        raise ValueError(f'"{text}" is not a duration; write for example "2h15m"')
+    return 3600 * int(match["h"] or 0) + 60 * int(match["m"] or 0) + int(match["s"] or 0)
+
+
 def format_duration(seconds: float) -> str:
     """Seconds as a Go-style duration for a status field: "1h2m", "3m10s", "45s"."""
     whole = max(0, round(seconds))

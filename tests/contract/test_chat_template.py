@@ -11,9 +11,11 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils import chat_template_utils
 
 from finetune_trainer.data.chat_template import TODAY, ChatTemplate
+from finetune_trainer.data.contents import Completion, Conversation, Message, RowError
 from finetune_trainer.data.examples import build_example
-from finetune_trainer.data.formats import Completion, Conversation, Message, RowError
+from finetune_trainer.data.formats import understand
 from finetune_trainer.data.tokenizer import TextTokenizer
+from finetune_trainer.job_config import RowFormat
 from tests.unit.trainer_data.builders import MERGES, write_tokenizer
 
 SPECIAL: Final[Mapping[str, Any]] = {"bos_token": "<s>", "eos_token": "</s>"}
@@ -142,3 +144,48 @@ def test_a_plain_text_begins_as_transformers_begins_it(tmp_path: Path) -> None:
     other = PreTrainedTokenizerFast.from_pretrained(tmp_path)
     assert list(example.prompt_ids) == other("the sky is")["input_ids"]
     assert list(example.input_ids[:-1]) == other("the sky is blue")["input_ids"]
+
+
+WITH_TOOLS: Final[Sequence[Mapping[str, Any]]] = (
+    {"role": "user", "content": "the sky?"},
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"type": "function", "function": {"name": "look", "arguments": {"at": "sky"}}}],
+    },
+    {"role": "tool", "name": "look", "content": "blue"},
+    {"role": "assistant", "content": "it's blue"},
+)
+
+TOOLS: Final = (
+    {
+        "type": "function",
+        "function": {
+            "name": "look",
+            "description": "looks",
+            "parameters": {"type": "object", "properties": {"at": {"type": "string", "description": "what"}}},
+        },
+    },
+)
+
+
+@pytest.mark.parametrize("source", [t.read_text(encoding="utf-8") for t in TEMPLATES], ids=[t.stem for t in TEMPLATES])
+def test_tools_are_rendered_as_transformers_renders_them(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_template_utils, "datetime", _Noon)
+    content = understand({"messages": list(WITH_TOOLS), "tools": list(TOOLS)}, RowFormat.MESSAGES)
+    assert isinstance(content, Conversation)
+    try:
+        rendered = ChatTemplate(source, SPECIAL).render(content.messages, ask=False, tools=content.tools)
+    except RowError:
+        rendered = None
+    try:
+        theirs = chat_template_utils.render_jinja_template(
+            [[dict(m) for m in WITH_TOOLS]],
+            tools=list(TOOLS),
+            chat_template=source,
+            add_generation_prompt=False,
+            **SPECIAL,
+        )[0][0]
+    except (TemplateError, TypeError, ValueError):
+        theirs = None
+    assert rendered == theirs

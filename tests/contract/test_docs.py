@@ -49,8 +49,23 @@ BLOCK: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SPAN: Final = re.compile(r"`([^`\n]+)`")
 LINK: Final = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 TARGET: Final = re.compile(r"^([a-z][a-z-]*):", re.MULTILINE)
-CONSTANTS: Final = ("memory", "states", "workload", "zero", "solver", "checks", "speed")
-"""Modules of the planner whose constants docs/memory.md explains."""
+CONSTANTS: Final = (
+    "memory",
+    "head",
+    "setting",
+    "activations",
+    "recipe",
+    "reserved",
+    "states",
+    "workload",
+    "zero",
+    "solver",
+    "checks",
+    "speed",
+    "efficiency",
+    "links",
+)
+"""Modules of the planner whose constants docs/memory-model.md and docs/speed-model.md explain."""
 
 Row = Mapping[str, str]
 
@@ -148,7 +163,7 @@ def test_every_field_of_the_status_is_shown() -> None:
     [
         *((k, "job.md") for k in (Method, Objective, DataFormat, Schedule, PrecisionChoice, Accelerator, OnBadRow)),
         *((k, "job.md") for k in (Decision, RejectionReason)),
-        *((k, "memory.md") for k in (Offload, Checkpointing)),
+        *((k, "memory-model.md") for k in (Offload, Checkpointing)),
         *((k, "conditions.md") for k in (Phase, ConditionType, Reason)),
     ],
 )
@@ -179,12 +194,16 @@ def test_every_reason_of_an_end_is_documented_as_a_condition_s() -> None:
 
 
 def test_exactly_the_lines_and_moments_of_an_explanation_are_documented() -> None:
-    lines = [word(r["Line of `--explain`"]) for r in rows(doc("memory.md"), "Line of `--explain`")]
+    lines = [word(r["Line of `--explain`"]) for r in rows(doc("memory-model.md"), "Line of `--explain`")]
     assert sorted(lines) == sorted([*make_memory().components(), "total", "host"])
-    assert [r["Moment"] for r in rows(doc("memory.md"), "Moment")] == list(Peak)
+    assert [r["Moment"] for r in rows(doc("memory-model.md"), "Moment")] == list(Peak)
 
 
-@pytest.mark.parametrize("row", rows(doc("memory.md"), "Constant", "Value"), ids=lambda r: r["Constant"])
+@pytest.mark.parametrize(
+    "row",
+    [row for page in ("memory-model.md", "speed-model.md") for row in rows(doc(page), "Constant", "Value")],
+    ids=lambda r: r["Constant"],
+)
 def test_a_constant_has_the_documented_value(row: Row) -> None:
     modules = [importlib.import_module(f"finetune_operator.planner.{name}") for name in CONSTANTS]
     values = {name: value for module in modules for name, value in vars(module).items()}
@@ -287,6 +306,10 @@ def unknown_to_the_program(text: str) -> list[str]:
     for words in commands(text, "(?:kubectl )?finetune"):
         verb = next((w for w in words if not w.startswith("-")), None)
         known, own = options_of(finetune), finetune.get_command(click.Context(finetune), verb or "")
+        while isinstance(own, click.Group):
+            known = known | options_of(own)
+            below = next((w for w in words if w in own.list_commands(click.Context(own))), "")
+            own = own.get_command(click.Context(own), below) or click.Command(None)
         if own is not None:
             known = known | options_of(own)
         elif verb is not None:

@@ -1,13 +1,18 @@
 """Builders of the operator's values with harmless defaults: a test names only what it is about."""
 
-from typing import Any
+from typing import Any, Final
 
 from finetune_operator.api.resource import FineTuneJob
 from finetune_operator.api.spec import Accelerator, Method
 from finetune_operator.api.status import Checkpointing, Offload
+from finetune_operator.planner.architecture import read_architecture
 from finetune_operator.planner.capacity import Device, NodeClass
+from finetune_operator.planner.catalogue import CATALOGUE
 from finetune_operator.planner.plan import Interval, MemoryEstimate, Plan, PrecisionUsed
 from finetune_operator.units import GIB, Bytes
+
+TINY_ARCHITECTURE: Final = read_architecture(CATALOGUE["HuggingFaceTB/SmolLM2-135M-Instruct"])
+"""The quick start's model."""
 
 
 def make_manifest(**spec: Any) -> dict[str, Any]:
@@ -84,7 +89,11 @@ def make_plan(**changes: Any) -> Plan:
         "accumulation": 2,
         "checkpointing": Checkpointing.NONE,
         "memory": make_memory(),
+        "allocated": Bytes(8 * GIB),
+        "reserved": Bytes(int(8.5 * GIB)),
+        "process": Bytes(int(9.1 * GIB)),
         "available": Bytes(24 * GIB),
+        "margin": 0.05,
         "disk": Bytes(GIB),
         "total_parameters": 134_515_008,
         "trainable_parameters": 4_884_480,
@@ -94,6 +103,7 @@ def make_plan(**changes: Any) -> Plan:
         "cost": None,
         "quality": "close to full",
         "best_for": "quick iteration",
+        "serving": "the adapter (9 MiB) on the base model in 16 bits, or merged into it: 1.0 GiB",
         "tight": False,
         "because": "it is the fastest",
     }

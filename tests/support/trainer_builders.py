@@ -5,18 +5,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-from finetune_trainer.events import DataFacts, RowFault, StepEvent, TokenLengths
+from finetune_trainer.events import DataFacts, MemoryEvent, RowFault, StepEvent, TokenLengths
 from finetune_trainer.evidence import (
     AnswerRow,
     Environment,
     Evaluation,
-    MemoryEvidence,
     RunRecord,
     Verdict,
 )
 from finetune_trainer.job_config import AcceptanceConfig, JobConfig, JsonContractConfig
 
-CONTRACT: Final = JsonContractConfig(required=("priority", "reason"), values={"priority": ("high", "low")})
+CONTRACT: Final = JsonContractConfig(
+    required=("priority", "reason"), values={"priority": ("high", "low")}, json_schema=None
+)
 """Of the default job's answers."""
 
 _JOB: Final[dict[str, Any]] = {
@@ -26,7 +27,7 @@ _JOB: Final[dict[str, Any]] = {
     "objective": "SFT",
     "model": {"path": "/models/base", "description": "models/base"},
     "data": {
-        "train": {"path": "/data/train.jsonl", "format": "Alpaca"},
+        "train": [{"path": "/data/train.jsonl", "format": "Alpaca", "weight": 1.0}],
         "evaluation": {"path": "/data/check.jsonl", "format": "Alpaca"},
         "evaluation_fraction": None,
         "max_length": 512,
@@ -39,6 +40,7 @@ _JOB: Final[dict[str, Any]] = {
         },
     },
     "adapter": {"rank": 16, "alpha": 32, "dropout": 0.05, "target_modules": ["all-linear"]},
+    "quantization": None,
     "training": {
         "epochs": 3.0,
         "micro_batch_size": 4,
@@ -190,6 +192,50 @@ def make_verdict(**changes: Any) -> Verdict:
     return Verdict(**(fields | changes))
 
 
+def make_memory(**changes: Any) -> MemoryEvent:
+    """What a CPU measured of the default job, highest in the backward pass."""
+    mebibyte = 1024**2
+    phases = {"loading": 900, "baseline": 1500, "preparing": 1550, "forward": 2200, "backward": 2240, "step": 1700}
+    fields: dict[str, Any] = {
+        "step": 90,
+        "predicted": make_job().prediction.memory_bytes,
+        "measured": 2240 * mebibyte,
+        "measured_by": "peak resident set of the training process",
+        "peak": "backward",
+        "phases": {name: count * mebibyte for name, count in phases.items()},
+        "components": {
+            "weights": 257 * mebibyte,
+            "optimizer": 56 * mebibyte,
+            "gradients+activations+logits+context": 1927 * mebibyte,
+        },
+        "tensors": {"weights": 257 * mebibyte, "optimizer": 56 * mebibyte, "gradients": 9 * mebibyte},
+        "idle": 1400 * mebibyte,
+        "device": {},
+    }
+    return MemoryEvent(**(fields | changes))
+
+
+def make_gpu_memory() -> MemoryEvent:
+    """What a GPU measured of full fine-tuning under ZeRO-2, highest in the optimizer step, though saving took more."""
+    gibibyte = 1024**3
+    phases = {"loading": 3.0, "preparing": 9.0, "forward": 14.0, "backward": 16.0, "step": 18.5, "saving": 19.0}
+    gpu = {"allocated": 17.9, "reserved": 19.2, "process": 19.8}
+    parts = {"weights": 2.5, "optimizer": 9.4, "gradients+buckets": 6.0, "context": 0.6}
+    planned = {"weights": 2.5, "optimizer": 9.4, "gradients": 4.7, "activations": 0.2, "buckets": 0.4, "context": 0.9}
+    fields = {
+        "predicted": {n: round(b * gibibyte) for n, b in planned.items()},
+        "measured": round(18.5 * gibibyte),
+        "measured_by": "peak of the CUDA allocator, plus what the process holds outside of it",
+        "peak": "step",
+        "phases": {n: round(b * gibibyte) for n, b in phases.items()},
+        "components": {n: round(b * gibibyte) for n, b in parts.items()},
+        "tensors": {"weights": round(2.5 * gibibyte), "gradients": round(2.4 * gibibyte)},
+        "idle": 8 * gibibyte,
+        "device": {n: round(b * gibibyte) for n, b in gpu.items()},
+    }
+    return make_memory(**fields)
+
+
 def make_record(**changes: Any) -> RunRecord:
     """A finished run of the default job."""
     job = make_job()
@@ -204,12 +250,7 @@ def make_record(**changes: Any) -> RunRecord:
         "tuned": make_evaluation("tuned"),
         "verdict": make_verdict(),
         "environment": make_environment(),
-        "memory": MemoryEvidence(
-            predicted=job.prediction.memory_bytes,
-            measured_peak=2_350_000_000,
-            measured_by="peak resident set of the training process",
-            measured_phases={"loading": 900_000_000, "baseline": 1_500_000_000, "training": 2_350_000_000},
-        ),
+        "memory": make_memory(predicted=job.prediction.memory_bytes),
         "started_at": "2026-01-02T03:04:05+00:00",
         "training_seconds": 200.0,
         "output_files": {

@@ -2,26 +2,25 @@
 
 import multiprocessing
 import os
+import signal
 import sys
+import time
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from finetune_trainer.events import Event, parse_event
+from finetune_trainer.events import Event, StepEvent, parse_event
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 
 ENVIRONMENT: Final = {
-    "RANK": "0",
-    "WORLD_SIZE": "1",
-    "LOCAL_RANK": "0",
     "MASTER_ADDR": "127.0.0.1",
     "OMP_NUM_THREADS": "1",
 }
-"""What torch's launcher gives to the only rank."""
+"""What torch's launcher gives to every rank."""
 
 E = TypeVar("E")
 
@@ -50,14 +49,52 @@ def import_stack() -> None:
 
 def run_rank(job_file: Path, port: int) -> Outcome:
     """One rank of that job, to its end."""
-    log = job_file.parent / "rank.log"
+    pid, log = _start(job_file, port)
+    _, status = os.waitpid(pid, 0)
+    text, events = _said(log)
+    return Outcome(code=os.waitstatus_to_exitcode(status), events=events, output=text)
+
+
+def run_ranks(job_files: Sequence[Path], port: int) -> Outcome:
+    """One rank for each of these files, to their ends: the events of the first, and the code of the first that failed.
+
+    Notes:
+        Nobody watches over them: where one fails, the others have to notice by themselves.
+    """
+    started = [_start(job_file, port, rank, len(job_files)) for rank, job_file in enumerate(job_files)]
+    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid, _ in started]
+    said = [_said(log) for _, log in started]
+    code = next((c for c in codes if c), 0)
+    return Outcome(code=code, events=said[0][1], output="".join(text for text, _ in said))
+
+
+def kill_rank(job_file: Path, port: int, after_step: int) -> int:
+    """One rank of that job, killed once it has told a step; how it ended."""
+    pid, log = _start(job_file, port)
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    while not ended:
+        if any(isinstance(e, StepEvent) and e.step >= after_step for e in _said(log)[1]):
+            os.kill(pid, signal.SIGKILL)
+            ended, status = os.waitpid(pid, 0)
+        else:
+            time.sleep(0.02)
+            ended, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _start(job_file: Path, port: int, rank: int = 0, world: int = 1) -> tuple[int, Path]:
+    log = job_file.parent / f"rank{rank}.log"
+    log.write_bytes(b"")
+    place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world), "MASTER_PORT": str(port)}
     pid = os.fork()
     if pid == 0:
-        _child(job_file, port, log)
-    _, status = os.waitpid(pid, 0)
+        _child(job_file, ENVIRONMENT | place, log)
+    return pid, log
+
+
+def _said(log: Path) -> tuple[str, tuple[Event, ...]]:
     text = log.read_text(encoding="utf-8", errors="replace")
-    events = tuple(e for line in text.splitlines() if (e := parse_event(line)) is not None)
-    return Outcome(code=os.waitstatus_to_exitcode(status), events=events, output=text)
+    return text, tuple(e for line in text.splitlines() if (e := parse_event(line)) is not None)
 
 
 def failure_in_fork(work: Callable[..., None], *arguments: Any) -> tuple[ExitCode, str] | None:
@@ -75,7 +112,7 @@ def _failure_of(work: Callable[..., None], arguments: Sequence[Any]) -> tuple[Ex
     return None
 
 
-def _child(job_file: Path, port: int, log: Path) -> None:
+def _child(job_file: Path, environment: Mapping[str, str], log: Path) -> None:
     code = 70
     try:
         fd = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -84,7 +121,7 @@ def _child(job_file: Path, port: int, log: Path) -> None:
         sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
         # as in a process of its own: the libraries' warnings of each other are not ours to fail on
         warnings.resetwarnings()
-        os.environ.update(ENVIRONMENT | {"MASTER_PORT": str(port)})
+        os.environ.update(environment)
         sys.argv = ["finetune_trainer", str(job_file)]
         from finetune_trainer.__main__ import main
 

@@ -1,13 +1,14 @@
 """Jobs for the tiny model, rendered by the product's own renderers, with rows in every format."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from finetune_operator.api.resource import FineTuneJob
 from finetune_operator.api.spec import Accelerator, Method
-from finetune_operator.planner.architecture import adapted_modules, read_architecture
+from finetune_operator.planner.architecture import adapted_linears, read_architecture
 from finetune_operator.planner.plan import Plan, PrecisionUsed
 from finetune_operator.renderers.bundle import render_bundle
 from finetune_operator.renderers.trainer_config import Places
@@ -65,11 +66,14 @@ class TinyJob:
     output: Path
 
 
-def tiny_plan(method: Method, rank: int, **changes: Any) -> Plan:
-    """A plan for the tiny model on this CPU with its exact counts."""
-    architecture = read_architecture(CONFIG)
-    modules = adapted_modules(architecture, ("all-linear",))
-    adapter = architecture.layers * sum(rank * (m.inputs + m.outputs) for m in modules)
+def tiny_plan(method: Method, rank: int, config: Mapping[str, Any] = CONFIG, **changes: Any) -> Plan:
+    """A plan for a tiny model on this CPU with its exact counts."""
+    architecture = read_architecture(config)
+    magnitudes = method is Method.DORA
+    adapter = sum(
+        layer.count * sum(rank * (m.inputs + m.outputs) + m.outputs * magnitudes for m in modules)
+        for layer, modules in adapted_linears(architecture, ("all-linear",))
+    )
     values: dict[str, Any] = {
         "id": f"{method.value.lower()}-cpu",
         "method": method,
@@ -78,7 +82,7 @@ def tiny_plan(method: Method, rank: int, **changes: Any) -> Plan:
         "micro_batch": 8,
         "accumulation": 1,
         "total_parameters": architecture.total_parameters,
-        "trainable_parameters": adapter if method is Method.LORA else architecture.total_parameters,
+        "trainable_parameters": architecture.total_parameters if method is Method.FULL else adapter,
         "learning_rate": "3e-3",
     }
     return make_plan(**values | changes)
@@ -86,6 +90,7 @@ def tiny_plan(method: Method, rank: int, **changes: Any) -> Plan:
 
 def render(folder: Path, model: Path, plan: Plan, **spec: Any) -> TinyJob:
     """Write job.json and deepspeed.json for that plan; data are in the folder."""
+    architecture = read_architecture(json.loads((model / "config.json").read_text(encoding="utf-8")))
     training = {"epochs": "4", "batchSize": 8, "checkpoint": {"everySteps": 10}}
     whole: dict[str, Any] = {
         "dataset": {
@@ -102,12 +107,12 @@ def render(folder: Path, model: Path, plan: Plan, **spec: Any) -> TinyJob:
         model_description="tiny",
         model_source=str(model),
         model_revision=None,
-        train=str(folder / "train.jsonl"),
+        train=(str(folder / "train.jsonl"),),
         evaluation=str(folder / "check.jsonl"),
         output=str(folder / "out"),
     )
     bundle = folder / "bundle"
     bundle.mkdir(parents=True, exist_ok=True)
-    for name, text in render_bundle(job, plan, CONFIG["hidden_size"], places).files.items():
+    for name, text in render_bundle(job, plan, architecture, places).files.items():
         (bundle / name).write_text(text, encoding="utf-8")
     return TinyJob(job_file=bundle / "job.json", output=folder / "out")

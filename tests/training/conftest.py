@@ -31,6 +31,11 @@ def stack() -> None:
 @pytest.fixture
 def port() -> int:
     """A free port for the rendezvous."""
+    return free_port()
+
+
+def free_port() -> int:
+    """One that nobody listens on."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         number: int = s.getsockname()[1]

@@ -13,8 +13,8 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from finetune_trainer import evaluation
+from finetune_trainer.data.contents import Completion, Content, Conversation, Message, PlainText
 from finetune_trainer.data.examples import Example, build_example
-from finetune_trainer.data.formats import Completion, Content, Conversation, Message, PlainText
 from finetune_trainer.data.tokenizer import TextTokenizer
 from finetune_trainer.interrupts import StopFlag
 

@@ -33,7 +33,7 @@ def test_the_trained_model_is_gone_before_the_result_is_loaded(
     from finetune_trainer import modeling, outputs, run, training
 
     watched: list[tuple[str, weakref.ref[Any]]] = []
-    load, train, reload = modeling.load_model, training.train, outputs.reload
+    load, train, reload = modeling.load_base, training.train, outputs.reload
 
     def load_watched(*arguments: Any) -> Any:
         model = load(*arguments)
@@ -53,7 +53,7 @@ def test_the_trained_model_is_gone_before_the_result_is_loaded(
         assert not alive, alive
         return reload(*arguments)
 
-    monkeypatch.setattr(run, "load_model", load_watched)
+    monkeypatch.setattr(run, "load_base", load_watched)
     monkeypatch.setattr(run, "train", train_watched)
     monkeypatch.setattr(outputs, "reload", reload_when_gone)
     write_data(tmp_path)

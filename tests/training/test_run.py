@@ -78,6 +78,7 @@ def test_the_output_folder_holds_everything(undisturbed: Path) -> None:
         "finetune_report.md",
         "evaluation_rows.jsonl",
         "data_report.json",
+        "metrics.prom",
         "status.yaml",
     } <= names
     assert any(name.endswith(".png") for name in names)

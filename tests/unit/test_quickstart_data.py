@@ -50,7 +50,7 @@ def _words(text: str) -> frozenset[str]:
 def test_the_job_names_these_files_and_asks_for_the_policy() -> None:
     spec = _spec()
     assert spec.dataset.evaluation.source is not None
-    assert [spec.dataset.train.source.path, spec.dataset.evaluation.source.path] == list(ANSWER_KEYS)
+    assert [*(s.path for s in spec.dataset.train.files), spec.dataset.evaluation.source.path] == list(ANSWER_KEYS)
     assert spec.dataset.contract.output is not None
     contract = spec.dataset.contract.output.json_
     assert set(contract.values["priority"]) == set(_policy().values())

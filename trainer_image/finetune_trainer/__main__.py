@@ -1,11 +1,16 @@
 """One rank: read job.json, run, end with a code that says why."""
 
+import logging
 import sys
 from pathlib import Path
+from typing import Final
 
 from finetune_trainer.failures import exit_code_of
 from finetune_trainer.interrupts import StopFlag, stop_with_launcher
 from finetune_trainer.job_config import load_job
+
+UNUSED_KERNELS: Final = "bitsandbytes.backends.cpu.ops"
+"""Warns whenever it is imported on a CPU with bfloat16 that kernels from the hub are missing: training uses none."""
 
 
 def main() -> int:
@@ -19,6 +24,7 @@ def main() -> int:
 
 def _run(path: Path, stop: StopFlag) -> None:
     job = load_job(path)
+    logging.getLogger(UNUSED_KERNELS).setLevel(logging.ERROR)
     from finetune_trainer.run import run
 
     stop.check()

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 from pydantic import Field, ValidationError
 
 from finetune_trainer.events import WarningEvent
+from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.files import sha256_of, sync_tree, write_json
 from finetune_trainer.job_config import StrictModel
 from finetune_trainer.progress import Emit
@@ -37,6 +38,8 @@ class _File(StrictModel):
 
 class _Marker(StrictModel):
     step: int
+    world: int
+    """Ranks that the optimizer's state is divided among."""
     files: Annotated[dict[str, _File], Field(min_length=1)]
     """By path inside the checkpoint."""
 
@@ -46,11 +49,11 @@ def step_of(folder: Path) -> int:
     return int(folder.name.removeprefix(_PREFIX))
 
 
-def mark_complete(folder: Path) -> None:
-    """Declare a checkpoint whole, once all of it is on the disk."""
+def mark_complete(folder: Path, world: int) -> None:
+    """Declare a checkpoint of so many ranks whole, once all of it is on the disk."""
     paths = sorted(_files(folder))
     sync_tree(folder)
-    marker = _Marker(step=step_of(folder), files={str(p.relative_to(folder)): _describe(p) for p in paths})
+    marker = _Marker(step=step_of(folder), world=world, files={str(p.relative_to(folder)): _describe(p) for p in paths})
     write_json(folder / MARKER, marker.model_dump())
 
 
@@ -85,6 +88,25 @@ def newest_complete(root: Path, emit: Emit) -> Path | None:
     for folder, fault in faults:
         emit(WarningEvent(message=f"{folder.name} {fault}; {instead}"))
     return found
+
+
+def hold_world(folder: Path, world: int) -> None:
+    """Hold a complete checkpoint against the number of ranks that are to go on from it.
+
+    Raises:
+        TrainerError: OUTPUT_CONFLICT, it is of another number.
+    """
+    saved = _Marker.model_validate_json((folder / MARKER).read_bytes()).world
+    if saved != world:
+        raise TrainerError(
+            ExitCode.OUTPUT_CONFLICT,
+            f"{folder}: was saved by {_ranks(saved)}, and this job has {_ranks(world)}; choose an option with "
+            f"{_ranks(saved)}, or write another output.path to begin anew",
+        )
+
+
+def _ranks(count: int) -> str:
+    return "1 rank" if count == 1 else f"{count} ranks"
 
 
 def prune(root: Path, keep: int) -> None:

@@ -9,6 +9,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.job_config import Precision, WorldConfig
+from finetune_trainer.ranks import Ranks, join, prove_devices
 
 
 def check_world(world: WorldConfig, precision: Precision) -> None:
@@ -17,6 +18,12 @@ def check_world(world: WorldConfig, precision: Precision) -> None:
     Raises:
         TrainerError: another number of ranks, no GPU where one is planned, or arithmetic that the device lacks.
     """
+    if world.nodes > 1:
+        raise TrainerError(
+            ExitCode.CONFIGURATION,
+            f"the plan is for {world.nodes} nodes; this version starts the ranks of one; choose an option with one "
+            "node, and write another output.path",
+        )
     present = int(os.environ.get("WORLD_SIZE", "0"))
     if present != world.size:
         raise TrainerError(
@@ -24,22 +31,22 @@ def check_world(world: WorldConfig, precision: Precision) -> None:
             f"the plan is for {world.size} ranks, {present} were started; start it by "
             "python -m finetune_trainer.launch job.json",
         )
-    if world.size > 1:
-        raise TrainerError(
-            ExitCode.CONFIGURATION,
-            f"the plan is for {world.size} devices; this version trains on one; choose an option with one device, and "
-            "write another output.path",
-        )
     if world.accelerator == "GPU":
-        _check_gpu(precision)
+        _check_gpu(world, precision)
 
 
-def _check_gpu(precision: Precision) -> None:
+def _check_gpu(world: WorldConfig, precision: Precision) -> None:
     if not torch.cuda.is_available():
         raise TrainerError(
             ExitCode.ACCELERATOR_MISSING,
             "the plan is for a GPU and torch finds none; check the driver, or choose a CPU option, and write another "
             "output.path",
+        )
+    if torch.cuda.device_count() < world.devices_per_node:
+        raise TrainerError(
+            ExitCode.WORLD_SIZE_MISMATCH,
+            f"the plan is for {world.devices_per_node} GPUs and torch finds {torch.cuda.device_count()}; free the "
+            "others, or choose an option with fewer, and write another output.path",
         )
     if precision is Precision.BF16 and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise TrainerError(
@@ -67,6 +74,22 @@ def prepare_deepspeed(world: WorldConfig) -> None:
     else:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         deepspeed.init_distributed(dist_backend="nccl")
+
+
+def join_ranks(world: WorldConfig) -> Ranks:
+    """The ranks of this run, proven to be those of the plan, each on a device of its own.
+
+    Raises:
+        TrainerError: WORLD_SIZE_MISMATCH.
+    """
+    prepare_deepspeed(world)
+    ranks = join()
+    if world.accelerator == "GPU":
+        device = f"GPU {torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}"
+    else:
+        device = f"process {os.getpid()}"
+    prove_devices(world.size, device, ranks)
+    return ranks
 
 
 def device_of(world: WorldConfig, deepspeed: dict[str, Any]) -> torch.device:

@@ -33,7 +33,7 @@ ABSENT: Final = "not installed"
 """Stands where a package's version would."""
 
 _CPU_INFO: Final = Path("/proc/cpuinfo")
-_CGROUP: Final = Path("/sys/fs/cgroup")
+CGROUP: Final = Path("/sys/fs/cgroup")
 """Of the container that we are in; outside of one these files are absent."""
 
 
@@ -44,8 +44,8 @@ def gather_environment(command: str, seed: int, checksums: dict[str, str]) -> En
         versions=_versions(cuda),
         device=cuda.cuda.get_device_name() if cuda else cpu_model(_CPU_INFO),
         driver=_driver() if cuda else "",
-        cores=cores(_CGROUP),
-        ram_bytes=ram_bytes(_CGROUP),
+        cores=cores(CGROUP),
+        ram_bytes=ram_bytes(CGROUP),
         command=command,
         seed=seed,
         checksums=checksums,

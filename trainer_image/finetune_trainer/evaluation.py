@@ -1,12 +1,14 @@
 """Held-out rows through one model: the loss on their answers, and the answers it gives itself.
 
+Several ranks divide the batches, and each ends with what all have found.
+
 Batches are padded on the left, so that answers end at the right edge: the output head then runs over the answers'
 positions alone, and generation goes on from the prompts' ends.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import torch
 from torch.nn import functional
@@ -15,7 +17,10 @@ from finetune_trainer.data.examples import Example
 from finetune_trainer.evidence import AnswerRow, Evaluation
 from finetune_trainer.interrupts import StopFlag
 from finetune_trainer.job_config import JsonContractConfig
+from finetune_trainer.ranks import ALONE, Ranks
 from finetune_trainer.scoring import score
+
+T = TypeVar("T")
 
 TOKENS_A_BATCH: Final = 2048
 """Padded tokens of one evaluation batch: bounds its memory whatever the rows' lengths."""
@@ -33,11 +38,19 @@ Tick = Callable[[int, int], None]
 class Evaluator:
     """Evaluates models on the same rows in the same way."""
 
-    def __init__(self, examples: Sequence[Example], stop_ids: tuple[int, ...], pad_id: int, stop: StopFlag) -> None:
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        stop_ids: tuple[int, ...],
+        pad_id: int,
+        stop: StopFlag,
+        ranks: Ranks = ALONE,
+    ) -> None:
         self._examples = examples
         self._stop_ids = stop_ids
         self._pad_id = pad_id
         self._stop = stop
+        self._ranks = ranks
 
     def evaluate(
         self,
@@ -62,25 +75,35 @@ class Evaluator:
         return Evaluation(subject=subject, metrics=metrics, answers=answers, seconds=time.monotonic() - began)
 
     def _mean_loss(self, model: Any) -> float:
-        total, count = 0.0, 0
-        for batch in _batches([len(e.input_ids) for e in self._examples]):
+        found: dict[int, tuple[float, int]] = {}
+        for index, batch in self._share([len(e.input_ids) for e in self._examples]):
             self._stop.check()
-            nll, tokens = _answer_loss(model, [self._examples[i] for i in batch], self._pad_id)
-            total, count = total + nll, count + tokens
-        return total / count
+            found[index] = _answer_loss(model, [self._examples[i] for i in batch], self._pad_id)
+        # added up in the order of batches: the same sum on any number of ranks
+        every = self._together(found)
+        losses, tokens = zip(*(every[i] for i in sorted(every)), strict=True)
+        return float(sum(losses)) / int(sum(tokens))
+
+    def _share(self, lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+        """This rank's batches with their numbers: dealt out whole, so that each is computed as one rank computes it."""
+        return ((n, b) for n, b in enumerate(_batches(lengths)) if n % self._ranks.size == self._ranks.rank)
+
+    def _together(self, mine: dict[int, T]) -> dict[int, T]:
+        return {key: value for part in self._ranks.gather(mine) for key, value in part.items()}
 
     def _generate(self, model: Any, decode: Callable[[list[int]], str], tick: Tick) -> dict[int, str]:
         asked = [i for i, e in enumerate(self._examples) if e.prompt_ids]
         limit = self._answer_limit()
         outputs: dict[int, str] = {}
-        for batch in _batches([len(self._examples[i].prompt_ids) + limit for i in asked]):
+        for _, batch in self._share([len(self._examples[i].prompt_ids) + limit for i in asked]):
             self._stop.check()
             rows = [asked[i] for i in batch]
             prompts = [self._examples[i].prompt_ids for i in rows]
             for i, new in zip(rows, self._continue(model, prompts, limit), strict=True):
                 outputs[i] = decode(new)
-            tick(len(outputs), len(asked))
-        return outputs
+            # the others are about as far
+            tick(min(len(outputs) * self._ranks.size, len(asked)), len(asked))
+        return self._together(outputs)
 
     def _answer_limit(self) -> int:
         # room for an answer half as long again as the longest right one: what runs on beyond is wrong anyway

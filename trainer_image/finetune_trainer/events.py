@@ -3,14 +3,20 @@
 The reader takes what follows the prefix and leaves the rest (libraries' own output) alone.
 """
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from finetune_trainer.job_config import StrictModel
+from finetune_trainer.job_config import Count, StrictModel
 
 PREFIX: Final = "@finetune "
 """Starts each event's line, or follows what a library left standing there without a line's end."""
+
+MEMORY_FILE: Final = "memory.json"
+"""In the state folder: the last word on memory, which a session that has nothing left to train goes by."""
+
+TOGETHER: Final = "+"
+"""Between the names of components that can't be told apart: activations+logits."""
 
 REPORT_FILE: Final = "finetune_report.md"
 """In the output folder of a complete run: the report, for people."""
@@ -61,6 +67,94 @@ class InspectionFacts(StrictModel):
     evaluation: DataFacts
 
 
+FlagKind = Literal["duplicate", "leak", "too-long", "same-input", "near-duplicate", "near-leak", "secret", "personal"]
+"""What is said of a row that can be read: the first two make it a bad one, too-long where tokens are counted, and
+same-input where the job asks for unique ones."""
+
+
+class RowFlag(StrictModel):
+    """Something to look at in one row."""
+
+    kind: FlagKind
+    file: str
+    line: int
+    message: str
+
+
+class Share(StrictModel):
+    """How many rows have a value."""
+
+    value: str
+    rows: Count
+
+
+class Spread(StrictModel):
+    """How a length is spread over rows."""
+
+    p50: Count
+    p95: Count
+    max: Count
+    below: tuple[Count, ...]
+    """Ends of the histogram's classes, each excluded."""
+    rows: tuple[Count, ...]
+    """Rows of each class."""
+
+
+class Balance(StrictModel):
+    """Values of one field of the answers, or of whole answers that are short."""
+
+    field: str
+    values: tuple[Share, ...]
+    """The most frequent first."""
+
+
+class Variety(StrictModel):
+    """How many different texts stand where one is expected."""
+
+    rows: Count
+    """Rows that have one."""
+    distinct: Count
+    most: tuple[Share, ...]
+    """The most frequent, each cut short."""
+
+
+class CheckedFile(StrictModel):
+    """One file that was checked."""
+
+    file: str
+    role: Literal["train", "evaluation"]
+    format: str
+    rows: Count
+    """Of the format, well-formed and within the contract."""
+    bad: Count
+
+
+class DataReport(StrictModel):
+    """What is to be said of files of rows."""
+
+    event: Literal["data"] = "data"
+    files: tuple[CheckedFile, ...]
+    faults: tuple[RowFault, ...]
+    """Malformed rows; the first of each file where there are many."""
+    fault_count: Count
+    left_out: Count
+    """Rows that a run would leave out: malformed, there twice, held out, or longer than the tokens that are counted."""
+    flags: tuple[RowFlag, ...]
+    """The first of each kind where there are many."""
+    flag_counts: dict[FlagKind, Count]
+    answers: Spread | None
+    """Lengths in characters; None where rows have no answers."""
+    lengths: Spread | None
+    """Of whole rows, in `measure`; None where no row is usable."""
+    measure: Literal["tokens", "characters / 4"]
+    max_length: int | None
+    balances: tuple[Balance, ...]
+    instructions: Variety
+    """Of Alpaca's rows."""
+    systems: Variety
+    """System prompts."""
+
+
 class PhaseEvent(StrictModel):
     """A phase begins."""
 
@@ -88,6 +182,77 @@ class StepEvent(StrictModel):
     remaining_seconds: float
     memory_bytes: int
     """Measured peak of this rank's device so far, in the planner's terms."""
+
+
+MemoryPhase = Literal["loading", "baseline", "preparing", "forward", "backward", "step", "saving", "tuned"]
+"""What a peak of memory is the peak of."""
+
+PHASES: Final[dict[MemoryPhase, str]] = {
+    "loading": "loading the base model",
+    "baseline": "evaluating the base model",
+    "preparing": "preparing the engine",
+    "forward": "forward pass and loss",
+    "backward": "backward pass",
+    "step": "optimizer step",
+    "saving": "saving",
+    "tuned": "evaluating the result",
+}
+"""In words, in the order in which they come; a checkpoint is read while preparing, and its writing is saving."""
+
+
+class Compared(NamedTuple):
+    """One component, or several that can't be told apart, in bytes."""
+
+    component: str
+    predicted: int
+    measured: int | None
+    """None where it can't be there at the measured peak."""
+
+
+class MemoryEvent(StrictModel):
+    """Peak memory of one device, in bytes: measured against predicted, by phase and by component."""
+
+    event: Literal["memory"] = "memory"
+    step: int
+    """Optimizer steps behind it."""
+    predicted: dict[str, Count]
+    """By component, as the plan has it; they add up to the prediction."""
+    measured: Count
+    """The highest of forward, backward and step, which is what a plan predicts."""
+    measured_by: str
+    """How."""
+    peak: MemoryPhase
+    """When it was measured."""
+    phases: dict[MemoryPhase, Count]
+    """Peak of each."""
+    components: dict[str, Count]
+    """What `measured` is made of; names that can't be told apart stand together, as in activations+logits."""
+    tensors: dict[str, Count]
+    """What live tensors alone hold, by component; gradients as they are after the backward pass."""
+    idle: Count
+    """When the first step began: process, weights, and whatever of the optimizer is there by then."""
+    device: dict[str, Count]
+    """Of a GPU: allocated, reserved and process; empty for a CPU."""
+
+    @property
+    def total_predicted(self) -> int:
+        """The whole prediction."""
+        return sum(self.predicted.values())
+
+    def compared(self) -> tuple[Compared, ...]:
+        """Predicted against measured: first what was measured, then what is only predicted."""
+        measured = tuple(
+            Compared(name, sum(self.predicted.get(part, 0) for part in name.split(TOGETHER)), count)
+            for name, count in self.components.items()
+        )
+        told = {part for name in self.components for part in name.split(TOGETHER)}
+        rest = (Compared(name, count, None) for name, count in self.predicted.items() if count and name not in told)
+        return (*measured, *rest)
+
+
+def deviation(measured: int, predicted: int) -> str | None:
+    """How far off the prediction was, in percent of it: "+7%"; None where nothing was predicted."""
+    return f"{measured / predicted - 1:+.0%}" if predicted else None
 
 
 class CheckpointEvent(StrictModel):
@@ -153,8 +318,10 @@ class FailureEvent(StrictModel):
 
 Event = Annotated[
     InspectionFacts
+    | DataReport
     | PhaseEvent
     | StepEvent
+    | MemoryEvent
     | CheckpointEvent
     | ResumeEvent
     | WarningEvent

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from finetune_trainer.events import DataFacts, StepEvent
+from finetune_trainer.events import DataFacts, MemoryEvent, StepEvent
 from finetune_trainer.job_config import JobConfig, StrictModel
 
 
@@ -58,18 +58,6 @@ class Environment(StrictModel):
     """File to sha256:…, of data, model and configuration."""
 
 
-class MemoryEvidence(StrictModel):
-    """Predicted against measured peak of one device, in bytes."""
-
-    predicted: dict[str, int]
-    """By component."""
-    measured_peak: int
-    measured_by: str
-    """How: "CUDA allocator and context", "resident set size of the process"."""
-    measured_phases: dict[str, int]
-    """Peak by phase: loading, baseline, training, tuned."""
-
-
 class RunRecord(StrictModel):
     """Everything that the report is written from."""
 
@@ -85,7 +73,7 @@ class RunRecord(StrictModel):
     tuned: Evaluation
     verdict: Verdict
     environment: Environment
-    memory: MemoryEvidence
+    memory: MemoryEvent
     started_at: str
     """RFC 3339."""
     training_seconds: Annotated[float, Field(ge=0)]

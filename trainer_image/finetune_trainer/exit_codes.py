@@ -18,7 +18,7 @@ class ExitCode(IntEnum):
     ACCELERATOR_MISSING = 13
     """The plan is for a GPU and there is none."""
     WORLD_SIZE_MISMATCH = 14
-    """Fewer or more ranks than planned."""
+    """Fewer or more ranks than planned, two on one device, or ranks that begin with different models."""
     OUTPUT_CONFLICT = 15
     """The output folder belongs to another job, or its inputs have changed since."""
     OUT_OF_MEMORY = 20
@@ -29,6 +29,8 @@ class ExitCode(IntEnum):
     """The loss is not a number."""
     STORAGE_FULL = 23
     """No space left where output or checkpoints go."""
+    RANK_LOST = 24
+    """Another rank is gone; why, that one says itself, or the launcher."""
     INTERRUPTED = 40
     """Asked to stop; the same command goes on, from a complete checkpoint where training had begun."""
     INTERNAL = 70
@@ -66,6 +68,7 @@ MEANINGS: Final[dict[ExitCode, Meaning]] = {
     ExitCode.HOST_OUT_OF_MEMORY: Meaning("HostOutOfMemory", counts_as_restart=True, next_action=NextAction.REPLAN),
     ExitCode.DIVERGED: Meaning("Diverged", counts_as_restart=False, next_action=NextAction.FAIL),
     ExitCode.STORAGE_FULL: Meaning("StorageFull", counts_as_restart=False, next_action=NextAction.FAIL),
+    ExitCode.RANK_LOST: Meaning("RankLost", counts_as_restart=True, next_action=NextAction.RETRY),
     ExitCode.INTERRUPTED: Meaning("Interrupted", counts_as_restart=False, next_action=NextAction.RETRY),
     ExitCode.INTERNAL: Meaning("InternalError", counts_as_restart=True, next_action=NextAction.RETRY),
 }

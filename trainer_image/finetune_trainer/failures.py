@@ -29,6 +29,10 @@ _FORBIDDEN_NUMBERS: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _NO_ACCELERATOR: Final = ("no cuda gpus are available", "found no nvidia driver", "no cuda-capable device is detected")
 _ELSEWHERE: Final = "and write another output.path"
 """Ends each advice to change the job: an output folder refuses any job but its own."""
+_RANK_GONE: Final = ("gloo/transport", "connection closed by peer", "connection was likely closed")
+"""What torch says of another rank that ended under it."""
+_RANK_ERRORS: Final = frozenset({"DistBackendError", "DistNetworkError", "DistStoreError"})
+"""Likewise, by their type."""
 _LOSS_SCALE: Final = "current loss scale already at minimum"
 
 
@@ -109,6 +113,12 @@ def _translate_rest(error: BaseException, text: str) -> TrainerError | None:
             ExitCode.DIVERGED,
             "the gradients overflow FP16 at every loss scale; lower training.learningRate, or write "
             f"training.precision: BF16 or FP32, {_ELSEWHERE}",
+        )
+    if any(s in text for s in _RANK_GONE) or type(error).__name__ in _RANK_ERRORS:
+        return TrainerError(
+            ExitCode.RANK_LOST,
+            f"another rank of this run is gone ({_first_line(error)}); run the same command again: it goes on from the "
+            "last complete checkpoint",
         )
     if type(error).__name__ == "SafetensorError" and "deserializing" in text:
         return TrainerError(

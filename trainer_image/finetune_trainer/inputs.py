@@ -11,10 +11,7 @@ from finetune_trainer.job_config import JobConfig
 
 def checksums(job: JobConfig) -> dict[str, str]:
     """Digests of data and base model, by path."""
-    files = [Path(job.data.train.path)]
-    if job.data.evaluation is not None:
-        files.append(Path(job.data.evaluation.path))
-    files += model_files.files_of(Path(job.model.path))
+    files = [*map(Path, job.data.files), *model_files.files_of(Path(job.model.path))]
     return {str(p): sha256_of(p) for p in files}
 
 

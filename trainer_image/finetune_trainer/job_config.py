@@ -58,9 +58,14 @@ class RowFormat(StrEnum):
 
     AUTO = "Auto"
     ALPACA = "Alpaca"
+    SHAREGPT = "ShareGPT"
     MESSAGES = "Messages"
     PROMPT_COMPLETION = "PromptCompletion"
     TEXT = "Text"
+    PREFERENCE = "Preference"
+    """Two answers, of which one is preferred: checked, and not learnt from by SFT."""
+    UNPAIRED = "Unpaired"
+    """Answers that are wanted or not: likewise."""
 
 
 class Precision(StrEnum):
@@ -87,11 +92,21 @@ class DataFileConfig(StrictModel):
     format: RowFormat
 
 
+class TrainFileConfig(DataFileConfig):
+    """One of the files to learn from."""
+
+    weight: Annotated[Finite, Field(gt=0)]
+    """How often its rows are there in an epoch: 2 is each row twice, 0.5 every other row, chosen by content and seed;
+    1.5 each row once and every other one a second time."""
+
+
 class JsonContractConfig(StrictModel):
     """What the answer's JSON object must hold."""
 
     required: tuple[str, ...]
     values: dict[str, tuple[str, ...]]
+    json_schema: dict[str, Any] | None
+    """A JSON schema that the whole answer has to meet; None where there is none."""
 
 
 class ContractConfig(StrictModel):
@@ -106,9 +121,10 @@ class ContractConfig(StrictModel):
 class DataConfig(StrictModel):
     """Rows for training and for evaluation."""
 
-    train: DataFileConfig
+    train: Annotated[tuple[TrainFileConfig, ...], Field(min_length=1)]
+    """Files of which the rows follow one another."""
     evaluation: DataFileConfig | None
-    """None: `evaluation_fraction` of the training rows is held out."""
+    """None: `evaluation_fraction` of the training rows is held out, before weights count."""
     evaluation_fraction: Annotated[float, Field(gt=0, lt=1)] | None
     max_length: Annotated[int, Field(ge=1)]
     """Tokens."""
@@ -122,15 +138,31 @@ class DataConfig(StrictModel):
             raise ValueError("write exactly one of evaluation and evaluation_fraction")
         return self
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths of all files that are read."""
+        return (*(f.path for f in self.train), *((self.evaluation.path,) if self.evaluation is not None else ()))
+
 
 class AdapterConfig(StrictModel):
-    """The LoRA adapter."""
+    """The adapter: LoRA's matrices, and for DoRA a magnitude for each of their outputs."""
 
     rank: Annotated[int, Field(ge=1)]
     alpha: Annotated[int, Field(ge=1)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     target_modules: Annotated[tuple[str, ...], Field(min_length=1)]
     """Names of linear modules, or the single name all-linear."""
+
+
+class QuantizationConfig(StrictModel):
+    """How the frozen base model is rounded when it is loaded; what is computed with is the run's precision."""
+
+    kind: Literal["nf4"]
+    """16 levels that suit normally distributed weights, one scale for every 64."""
+    double: bool
+    """The scales are rounded, too: 0.4 bits a weight less."""
+    storage: Literal["uint8", "bfloat16", "float16", "float32"]
+    """Type of the tensors that the 4-bit codes lie in; ZeRO-3 divides only those of the run's own precision."""
 
 
 class TrainingConfig(StrictModel):
@@ -202,11 +234,14 @@ class JobConfig(StrictModel):
 
     version: Literal[1]
     name: str
-    method: Literal["Full", "LoRA"]
+    method: Literal["Full", "LoRA", "QLoRA", "DoRA"]
     objective: Literal["SFT"]
     model: ModelConfig
     data: DataConfig
     adapter: AdapterConfig | None
+    """None for Full."""
+    quantization: QuantizationConfig | None
+    """Of the base model, for QLoRA alone."""
     training: TrainingConfig
     world: WorldConfig
     acceptance: AcceptanceConfig
@@ -216,8 +251,16 @@ class JobConfig(StrictModel):
 
     @model_validator(mode="after")
     def _adapter_where_it_is_trained(self) -> Self:
-        if (self.method == "LoRA") != (self.adapter is not None):
+        if (self.method == "Full") != (self.adapter is None):
             raise ValueError(f"adapter must be {'given' if self.adapter is None else 'null'} for {self.method}")
+        return self
+
+    @model_validator(mode="after")
+    def _quantized_where_it_is_meant(self) -> Self:
+        if (self.method == "QLoRA") != (self.quantization is not None):
+            raise ValueError(
+                f"quantization must be {'given' if self.quantization is None else 'null'} for {self.method}"
+            )
         return self
 
 

@@ -10,15 +10,18 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Final
 
+from finetune_trainer.environment import CGROUP, cores
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.interrupts import LAUNCHER
 from finetune_trainer.job_config import STOP_ON_EOF, JobConfig, load_job
-from finetune_trainer.progress import emit_failure
+from finetune_trainer.progress import FAILURES, LeftFailure, emit_failure, left_failures
 
 OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 """Environment of the ranks: everything that they read is on the disk, and nobody is told what they do."""
@@ -45,6 +48,10 @@ def main() -> int:
     # before torch is imported, which takes seconds: a request to stop is never lost
     stop = _Stop()
     os.environ.update(rank_environment(job) | {LAUNCHER: str(os.getpid())})
+    if job.world.devices_per_node > 1:
+        # each rank would take all cores
+        threads = max(1, cores(CGROUP) // job.world.devices_per_node)
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     if os.environ.get(STOP_ON_EOF) == "1":
         threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
     try:
@@ -100,6 +107,7 @@ def _launch(job: JobConfig, path: Path, stop: _Stop) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    several = job.world.devices_per_node > 1
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,
@@ -112,11 +120,39 @@ def _launch(job: JobConfig, path: Path, stop: _Stop) -> int:
         # SIGTERM and SIGINT are ours: the agent would give the ranks 30 s and forget their exit codes
         signals_to_handle="SIGQUIT",
     )
-    try:
-        elastic_launch(config, sys.executable)("-u", "-m", "finetune_trainer", str(path))
-    except ChildFailedError as e:
-        return _code_of(e.get_first_failure()[1].exitcode, stop)
+    with TemporaryDirectory(prefix="finetune-") as folder:
+        if several:
+            os.environ[FAILURES] = folder
+        try:
+            elastic_launch(config, sys.executable)("-u", "-m", "finetune_trainer", str(path))
+        except ChildFailedError as e:
+            os.environ.pop(FAILURES, None)
+            ends = {rank: (f.timestamp, f.exitcode) for rank, f in e.failures.items()}
+            return _first_cause(ends, left_failures(Path(folder)), stop)
     return ExitCode.OK
+
+
+def _first_cause(ends: Mapping[int, tuple[float, int]], left: Mapping[int, LeftFailure], stop: _Stop) -> int:
+    """The code of the rank that failed first, told where the rank couldn't or wasn't to.
+
+    Args:
+        ends: by rank, when its end was noticed, to the second, and its exit code.
+        left: what ranks left to be told.
+        stop: whether the end was asked for.
+    """
+
+    def order(rank: int) -> tuple[bool, float, bool]:
+        when, code = ends[rank]
+        if rank in left:
+            # it may have been ended while it was ending by itself
+            when, code = left[rank].time, left[rank].code
+        # others fail because a rank is gone, or are ended for it
+        return code == ExitCode.RANK_LOST, when, code != -signal.SIGKILL
+
+    first = min(ends, key=order)
+    if first in left:
+        return emit_failure(ExitCode(left[first].code), left[first].message)
+    return _code_of(ends[first][1], stop)
 
 
 def _code_of(exit_code: int, stop: _Stop) -> int:

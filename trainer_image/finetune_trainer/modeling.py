@@ -2,43 +2,69 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
+from transformers.pytorch_utils import Conv1D
+from transformers.utils.quantization_config import Mxfp4Config
 
 from finetune_trainer.exit_codes import ExitCode, TrainerError
-from finetune_trainer.job_config import AdapterConfig, Precision
+from finetune_trainer.job_config import AdapterConfig, JobConfig
+from finetune_trainer.quantization import DTYPES, keep_unpacked, loading_config
 
 ALL_LINEAR = "all-linear"
 """Every linear module but the output head."""
 
-DTYPES: dict[Precision, torch.dtype] = {
-    Precision.BF16: torch.bfloat16,
-    Precision.FP16: torch.float16,
-    Precision.FP32: torch.float32,
-}
-"""Arithmetic of an evaluation, and of weights under a 16-bit engine."""
+
+def load_base(job: JobConfig, device: torch.device) -> PreTrainedModel:
+    """The base model as the job trains on it: in the run's arithmetic or in 4 bits, and on the device.
+
+    Raises:
+        TrainerError: as load_model.
+    """
+    folder, dtype = Path(job.model.path), DTYPES[job.training.precision]
+    if job.quantization is None:
+        whole: Any = load_model(folder, dtype)
+        whole.to(device)
+        return cast("PreTrainedModel", whole)
+    # rounded tensor by tensor on the device itself, which never holds the whole model
+    how = {"quantization_config": loading_config(job.quantization, dtype), "device_map": {"": device}}
+    model = load_model(folder, dtype, **how)
+    keep_unpacked(model)
+    return model
 
 
-def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    """The base model from safetensors alone, on the CPU.
+def load_model(folder: Path, dtype: torch.dtype, **how: Any) -> PreTrainedModel:
+    """A model from safetensors alone; on the CPU, unless it is said how else.
 
     Raises:
         TrainerError: weights are missing, or the folder can't be read as a causal language model.
     """
     loader: Any = AutoModelForCausalLM
     try:
+        if _is_mxfp4(folder):
+            # trained as 16-bit weights, which these stand for
+            how = {"quantization_config": Mxfp4Config(dequantize=True), **how}
         model, info = loader.from_pretrained(
             folder,
             dtype=dtype,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
-            attn_implementation="sdpa",
+            attn_implementation=_attention(folder),
             output_loading_info=True,
+            **how,
         )
     except (OSError, ValueError, KeyError) as e:
         raise TrainerError(ExitCode.MODEL, f"{folder}: can't be loaded as a causal language model: {e}") from e
@@ -56,6 +82,19 @@ def load_model(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     return loaded
 
 
+def _attention(folder: Path) -> str:
+    """The fused kernel of torch, or plain operators for a family that it can't serve (a cap on scores, sinks)."""
+    known: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(known), None)
+    return "sdpa" if kind is None or getattr(kind, "_supports_sdpa", False) else "eager"
+
+
+def _is_mxfp4(folder: Path) -> bool:
+    known: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    found = getattr(known, "quantization_config", None) or {}
+    return bool(found.get("quant_method") == "mxfp4")
+
+
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The tokenizer that is saved beside the result; training itself reads tokenizer.json directly."""
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
@@ -64,8 +103,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def attach_adapter(model: PreTrainedModel, config: AdapterConfig, seed: int) -> PeftModel:
-    """The model with a fresh LoRA adapter, drawn from the seed: the same digest every time.
+def attach_adapter(model: PreTrainedModel, config: AdapterConfig, seed: int, *, magnitudes: bool) -> PeftModel:
+    """The model with a fresh adapter, drawn from the seed: the same digest every time; with DoRA's magnitudes or not.
 
     Raises:
         TrainerError: a target isn't a linear module of this model; the real ones are listed.
@@ -80,6 +119,7 @@ def attach_adapter(model: PreTrainedModel, config: AdapterConfig, seed: int) -> 
         lora_dropout=config.dropout,
         target_modules=targets,
         bias="none",
+        use_dora=magnitudes,
     )
     adapted: PeftModel = get_peft_model(model, lora)
     return adapted
@@ -103,7 +143,13 @@ def check_targets(model: nn.Module, targets: Iterable[str]) -> None:
 
 def linear_names(model: nn.Module) -> tuple[str, ...]:
     """Last parts of the linear modules' names, without the output head, in the model's order."""
-    found = {n.rsplit(".", 1)[-1]: None for n, m in model.named_modules() if isinstance(m, nn.Linear)}
+    heads: Any = getattr(model, "get_output_embeddings", lambda: None)
+    head = heads()
+    found = {
+        n.rsplit(".", 1)[-1]: None
+        for n, m in model.named_modules()
+        if isinstance(m, nn.Linear | Conv1D) and m is not head
+    }
     return tuple(n for n in found if n != "lm_head")
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,10 @@ from trl import SFTTrainer
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.files import sha256_of
 from finetune_trainer.job_config import STATE_FOLDER, JobConfig
-from finetune_trainer.modeling import load_model
+from finetune_trainer.magnitudes import exact, write_exact
+from finetune_trainer.modeling import load_base, load_model
+from finetune_trainer.quantization import DTYPES
+from finetune_trainer.ranks import Ranks
 
 _UNWANTED: Final = ("README.md", "training_args.bin")
 """What the libraries leave that isn't the result: an empty card, and a pickle."""
@@ -26,17 +29,38 @@ def staging_folder(job: JobConfig) -> Path:
     return Path(job.output) / STATE_FOLDER / "staging"
 
 
-def stage(job: JobConfig, trainer: SFTTrainer, tokenizer: PreTrainedTokenizerBase) -> Path:
-    """Write adapter or model, and tokenizer, to the staging folder."""
+def stage(
+    job: JobConfig,
+    trainer: SFTTrainer,
+    tokenizer: PreTrainedTokenizerBase,
+    lacking: Mapping[str, torch.Tensor],
+    ranks: Ranks,
+) -> None:
+    """Write adapter or model, and tokenizer, to the staging folder; lacking: what DoRA's magnitudes began without.
+
+    Notes:
+        All ranks put the weights together, and the first one writes them.
+    """
     folder = staging_folder(job)
+    ranks.ask_first(lambda: _empty(folder))
+    trainer.save_model(str(folder))
+    magnitudes = exact(trainer.model_wrapped, lacking)
+    ranks.ask_first(lambda: _complete(job, folder, tokenizer, magnitudes))
+
+
+def _empty(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    trainer.save_model(str(folder))
+
+
+def _complete(
+    job: JobConfig, folder: Path, tokenizer: PreTrainedTokenizerBase, magnitudes: Mapping[str, torch.Tensor]
+) -> None:
+    write_exact(folder, magnitudes)
     tokenizer.save_pretrained(str(folder))
     for name in _UNWANTED:
         (folder / name).unlink(missing_ok=True)
-    _check_weights(folder, adapter=job.method == "LoRA")
-    return folder
+    _check_weights(folder, adapter=job.adapter is not None)
 
 
 def _check_weights(folder: Path, *, adapter: bool) -> None:
@@ -70,11 +94,14 @@ def digest_of(folder: Path) -> str:
     return f"sha256:{hashlib.sha256(chr(10).join(digests).encode()).hexdigest()}"
 
 
-def reload(job: JobConfig, folder: Path, dtype: torch.dtype) -> Any:
-    """The result as a user loads it: plain transformers, and plain PEFT for an adapter."""
-    if job.method == "Full":
-        return load_model(folder, dtype)
-    return PeftModel.from_pretrained(load_model(Path(job.model.path), dtype), str(folder))
+def reload(job: JobConfig, folder: Path, device: torch.device) -> Any:
+    """The result as a user loads it: by plain transformers, an adapter by plain PEFT on the base of its training."""
+    model: Any
+    if job.adapter is None:
+        model = load_model(folder, DTYPES[job.training.precision])
+    else:
+        model = PeftModel.from_pretrained(load_base(job, device), str(folder))
+    return model.to(device)
 
 
 def publish(job: JobConfig, folder: Path) -> dict[str, int]:

@@ -7,17 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from finetune_trainer import inputs, outputs
 from finetune_trainer.acceptance import check_measured, decide
 from finetune_trainer.data.load import LoadedData, audit, load_data, write_fault_report
 from finetune_trainer.data.tokenizer import TextTokenizer
-from finetune_trainer.distributed import check_world, device_of, leave_deepspeed, prepare_deepspeed
+from finetune_trainer.distributed import check_world, device_of, join_ranks, leave_deepspeed
 from finetune_trainer.environment import gather_environment
 from finetune_trainer.evaluation import Evaluator
 from finetune_trainer.events import EvaluationEvent, PhaseEvent, ResultEvent
-from finetune_trainer.evidence import Evaluation, MemoryEvidence, RunRecord
+from finetune_trainer.evidence import Evaluation, RunRecord
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.files import write_atomically
 from finetune_trainer.history import History
@@ -31,9 +29,13 @@ from finetune_trainer.job_config import (
     JobConfig,
     load_deepspeed,
 )
+from finetune_trainer.magnitudes import rounded_away
 from finetune_trainer.memory import MemoryMeter, give_back
-from finetune_trainer.modeling import DTYPES, attach_adapter, count_trainable, load_model, load_tokenizer
-from finetune_trainer.progress import Emit, emit
+from finetune_trainer.memory_watch import conclude
+from finetune_trainer.modeling import attach_adapter, count_trainable, load_base, load_tokenizer
+from finetune_trainer.progress import Emit, emit, stay_silent
+from finetune_trainer.quantization import check_engine
+from finetune_trainer.ranks import Ranks, prove_same_model
 from finetune_trainer.report import write_report
 from finetune_trainer.training import Watch, let_go, train
 
@@ -49,6 +51,7 @@ class Session:
     stop: StopFlag
     meter: MemoryMeter
     history: History
+    ranks: Ranks
     emit: Emit
     deepspeed: dict[str, Any]
     """DeepSpeed's configuration as it was rendered."""
@@ -60,6 +63,9 @@ def run(job: JobConfig, path: Path, stop: StopFlag) -> None:
     Raises:
         TrainerError: with the code and the sentence that the process ends with.
     """
+    check_world(job.world, job.training.precision)
+    # before anything that one rank does for all: whoever waits then learns at once that it failed
+    ranks = join_ranks(job.world)
     state = Path(job.output) / STATE_FOLDER
     session = Session(
         job=job,
@@ -68,10 +74,12 @@ def run(job: JobConfig, path: Path, stop: StopFlag) -> None:
         stop=stop,
         meter=MemoryMeter(job.world.accelerator),
         history=History(state / "history.jsonl"),
-        emit=emit,
+        ranks=ranks,
+        emit=emit if ranks.first else stay_silent,
         deepspeed=load_deepspeed(path.parent / DEEPSPEED_FILE),
     )
-    check_world(job.world, job.training.precision)
+    if job.quantization is not None:
+        check_engine(job.quantization, job.training.precision, session.deepspeed)
     state.mkdir(parents=True, exist_ok=True)
     _Road(session).go()
 
@@ -89,8 +97,9 @@ class _Road:
         tokenizer = TextTokenizer.load(Path(self._job.model.path))
         data = self._read_data(tokenizer)
         checksums = self._hold_inputs()
-        prepare_deepspeed(self._job.world)
-        evaluator = Evaluator(data.evaluation, tokenizer.stop_token_ids, tokenizer.pad_token_id, self._s.stop)
+        evaluator = Evaluator(
+            data.evaluation, tokenizer.stop_token_ids, tokenizer.pad_token_id, self._s.stop, self._s.ranks
+        )
         saved_tokenizer = load_tokenizer(Path(self._job.model.path))
         decode = _decoder(saved_tokenizer)
         model = self._load_base()
@@ -100,38 +109,42 @@ class _Road:
         seconds = self._train(model, saved_tokenizer, data)
         del model
         give_back(self._job.world.accelerator)
-        tuned_model = outputs.reload(self._job, outputs.staging_folder(self._job), self._dtype())
-        tuned = self._evaluate(evaluator, tuned_model.to(self._home), decode, "tuned")
-        self._finish(data, baseline, tuned, checksums, seconds)
-
-    def _dtype(self) -> torch.dtype:
-        return DTYPES[self._job.training.precision]
+        tuned_model = outputs.reload(self._job, outputs.staging_folder(self._job), self._home)
+        tuned = self._evaluate(evaluator, tuned_model, decode, "tuned")
+        if self._s.ranks.first:
+            self._finish(data, baseline, tuned, checksums, seconds)
 
     def _phase(
         self, phase: Literal["loading", "data", "baseline", "training", "tuned", "saving"], message: str
     ) -> None:
-        self._s.stop.check()
+        self._stop_if_asked()
         self._s.emit(PhaseEvent(phase=phase, message=message))
+
+    def _stop_if_asked(self) -> None:
+        self._s.stop.requested = self._s.ranks.any(self._s.stop.requested)
+        self._s.stop.check()
 
     def _read_data(self, tokenizer: TextTokenizer) -> LoadedData:
         self._phase("data", "reading and checking rows")
         data = load_data(self._job.data, tokenizer)
         audit((*data.train, *data.evaluation), tokenizer)
-        write_fault_report(Path(self._job.output) / DATA_REPORT_FILE, data.faults)
+        self._s.ranks.ask_first(lambda: write_fault_report(Path(self._job.output) / DATA_REPORT_FILE, data.faults))
         return data
 
     def _hold_inputs(self) -> dict[str, str]:
         """Checksums of all inputs; a resumed run must find the ones it began with."""
         self._phase("loading", "reading the base model")
+        return self._s.ranks.ask_first(self._checksums)
+
+    def _checksums(self) -> dict[str, str]:
         now = inputs.checksums(self._job)
         inputs.hold(self._s.state / "inputs.json", now)
         return now
 
     def _load_base(self) -> Any:
         self._s.meter.begin()
-        # the weights are loaded in the arithmetic of the run, so that baseline and result are judged alike
-        model: Any = load_model(Path(self._job.model.path), self._dtype())
-        model.to(self._home)
+        # in the arithmetic of the run, or its 4 bits, so that baseline and result are judged alike
+        model = load_base(self._job, self._home)
         self._s.meter.end("loading")
         return model
 
@@ -139,15 +152,16 @@ class _Road:
         self, evaluator: Evaluator, model: Any, decode: Any, subject: Literal["baseline", "tuned"]
     ) -> Evaluation:
         kept = self._s.state / f"{subject}.json"
-        if subject == "baseline" and kept.exists():
-            found = Evaluation.model_validate_json(kept.read_bytes())
+        known = self._s.ranks.ask_first(lambda: _known(kept) if subject == "baseline" else None)
+        if known is not None:
+            found = known
         else:
             self._phase(subject, "evaluating held-out rows")
             self._s.meter.begin()
             contract = self._job.data.contract.answer_json
             found = evaluator.evaluate(model, decode, subject, contract, lambda done, of: self._tick(subject, done, of))
             self._s.meter.end(subject)
-            write_atomically(kept, found.model_dump_json(indent=2) + "\n")
+            self._s.ranks.ask_first(lambda: write_atomically(kept, found.model_dump_json(indent=2) + "\n"))
         self._s.emit(EvaluationEvent(subject=subject, rows=len(found.answers), metrics=found.metrics))
         return found
 
@@ -158,17 +172,20 @@ class _Road:
         """Train and stage the result; seconds of training in this session."""
         self._phase("training", "training")
         if self._job.adapter is not None:
-            model = attach_adapter(model, self._job.adapter, self._job.training.seed)
+            dora = self._job.method == "DoRA"
+            model = attach_adapter(model, self._job.adapter, self._job.training.seed, magnitudes=dora)
         self._hold_parameters(model)
+        prove_same_model(model, self._s.ranks)
+        lacking = rounded_away(model)
         self._s.meter.begin()
-        watch = Watch(self._job, self._s.history, self._s.meter, self._s.stop, self._s.emit)
+        watch = Watch(self._job, self._s.history, self._s.meter, self._s.stop, self._s.ranks, self._s.emit)
         trainer = train(self._job, self._s.deepspeed, model, tokenizer, data.train, watch)
         seconds = watch.seconds
-        self._s.meter.end("training")
         # asked to stop: the checkpoint is there
-        self._s.stop.check()
         self._phase("saving", "writing the result")
-        outputs.stage(self._job, trainer, tokenizer)
+        self._s.meter.begin()
+        outputs.stage(self._job, trainer, tokenizer, lacking, self._s.ranks)
+        self._s.meter.end("saving")
         leave_deepspeed()
         let_go(trainer)
         return seconds
@@ -204,7 +221,7 @@ class _Road:
             tuned=tuned,
             verdict=verdict,
             environment=gather_environment(_command(), self._job.training.seed, checksums),
-            memory=self._memory(),
+            memory=conclude(self._job, self._s.meter, self._s.emit),
             started_at=self._began.isoformat(timespec="seconds"),
             training_seconds=seconds,
             output_files=files,
@@ -215,14 +232,9 @@ class _Road:
         write_atomically(self._s.state / RESULT_FILE, result.model_dump_json(indent=2) + "\n")
         self._s.emit(result)
 
-    def _memory(self) -> MemoryEvidence:
-        phases = self._s.meter.phases
-        return MemoryEvidence(
-            predicted=self._job.prediction.memory_bytes,
-            measured_peak=phases["training"],
-            measured_by=self._s.meter.measured_by,
-            measured_phases=phases,
-        )
+
+def _known(kept: Path) -> Evaluation | None:
+    return Evaluation.model_validate_json(kept.read_bytes()) if kept.exists() else None
 
 
 def _result(record: RunRecord, report: Path) -> ResultEvent:
@@ -233,8 +245,8 @@ def _result(record: RunRecord, report: Path) -> ResultEvent:
         rows=len(record.tuned.answers) or record.evaluation.rows,
         baseline=record.baseline.metrics,
         tuned=record.tuned.metrics,
-        memory_predicted=sum(record.memory.predicted.values()),
-        memory_measured=record.memory.measured_peak,
+        memory_predicted=record.memory.total_predicted,
+        memory_measured=record.memory.measured,
         output=record.job.output,
         output_bytes=sum(record.output_files.values()),
         digest=record.digest,

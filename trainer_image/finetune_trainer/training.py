@@ -4,9 +4,10 @@ import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from datasets import Dataset
+from torch.utils.data import DataLoader, Sampler
 from transformers import (
     PreTrainedTokenizerBase,
     PrinterCallback,
@@ -25,7 +26,11 @@ from finetune_trainer.history import History
 from finetune_trainer.interrupts import StopFlag
 from finetune_trainer.job_config import JobConfig, Precision
 from finetune_trainer.memory import MemoryMeter
+from finetune_trainer.memory_watch import MemoryWatch
 from finetune_trainer.progress import Emit
+from finetune_trainer.quantization import DTYPES, adapter_to
+from finetune_trainer.ranks import Ranks
+from finetune_trainer.sampling import EvenSampler
 
 IGNORED = -100
 """Label of tokens that the loss isn't on."""
@@ -34,11 +39,14 @@ IGNORED = -100
 class Watch(TrainerCallback):
     """Reports steps and checkpoints, keeps checkpoints whole, stops on request and on divergence."""
 
-    def __init__(self, job: JobConfig, history: History, meter: MemoryMeter, stop: StopFlag, emit: Emit) -> None:
+    def __init__(
+        self, job: JobConfig, history: History, meter: MemoryMeter, stop: StopFlag, ranks: Ranks, emit: Emit
+    ) -> None:
         self._job = job
         self._history = history
-        self._meter = meter
+        self.meter = meter
         self._stop = stop
+        self.ranks = ranks
         self.emit = emit
         self._clock = time.monotonic()
         self._first_step = 0
@@ -56,6 +64,8 @@ class Watch(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Between two steps state is consistent: the one place to stop with a checkpoint."""
         del args, state, kwargs
+        # a signal may have reached one rank before this step's end and another after it
+        self._stop.requested = self.ranks.any(self._stop.requested)
         if self._stop.requested:
             control.should_save = True
             control.should_training_stop = True
@@ -83,15 +93,18 @@ class Watch(TrainerCallback):
             gradient_norm=float(logs["grad_norm"]) if "grad_norm" in logs else None,
             tokens_per_second=(logs["num_tokens"] - self._tokens) / (now - self._clock),
             remaining_seconds=self._seconds_left(state, now),
-            memory_bytes=self._meter.peak(),
+            memory_bytes=self.meter.highest(),
         )
         self._tokens, self._clock = logs["num_tokens"], now
-        self._history.add(event)
-        self.emit(event)
+        self._tell(event)
 
     def resumed(self, event: ResumeEvent) -> None:
         """Keep and tell that training goes on from a checkpoint."""
-        self._history.add(event)
+        self._tell(event)
+
+    def _tell(self, event: StepEvent | ResumeEvent) -> None:
+        if self.ranks.first:
+            self._history.add(event)
         self.emit(event)
 
     @property
@@ -107,10 +120,33 @@ class Watch(TrainerCallback):
         """Everything of the checkpoint is on the disk: say so, then let go of old ones."""
         del control, kwargs
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        checkpoints.mark_complete(folder)
+        # every rank has written its part
+        self.ranks.wait()
+        self.ranks.ask_first(lambda: self._complete(folder))
         self._stop.has_checkpoint = True
-        checkpoints.prune(folder.parent, self._job.training.checkpoints_kept)
         self.emit(CheckpointEvent(step=state.global_step, path=str(folder)))
+
+    def _complete(self, folder: Path) -> None:
+        checkpoints.mark_complete(folder, self.ranks.size)
+        checkpoints.prune(folder.parent, self._job.training.checkpoints_kept)
+
+
+class _Trainer(SFTTrainer):  # type: ignore[misc]  # TRL has no types
+    """TRL's, with rows dealt out among ranks so that a step learns from those that one rank would take."""
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
+        if self.args.world_size == 1:
+            found: Sampler[int] | None = super()._get_train_sampler(train_dataset)
+            return found
+        together = self.args.per_device_train_batch_size * self.args.world_size
+        return EvenSampler(len(self.train_dataset) - 1, together, self.args.data_seed)
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        loader: Any = super().get_train_dataloader()
+        if self.args.world_size > 1:
+            # a resumed training tells the epoch to what it finds here, and to nothing below it
+            loader.set_sampler(loader.batch_sampler.batch_sampler.sampler)
+        return cast("DataLoader[Any]", loader)
 
 
 def _refuse_divergence(step: int, logs: dict[str, float], learning_rate: float) -> None:
@@ -132,23 +168,35 @@ def train(
     watch: Watch,
 ) -> SFTTrainer:
     """Train to the end, or to where we are asked to stop; from the newest complete checkpoint where there is one."""
-    root = checkpoint_root(job)
-    resume = checkpoints.newest_complete(root, watch.emit)
-    if root.exists():
-        checkpoints.prune(root, job.training.checkpoints_kept)
-    trainer = SFTTrainer(
+    resume = watch.ranks.ask_first(lambda: _checkpoint(job, watch.emit))
+    trainer = _Trainer(
         model=model,
         args=arguments(job, deepspeed, len(examples)),
-        train_dataset=_dataset(examples),
+        train_dataset=_dataset(examples, watch.ranks.size),
         processing_class=tokenizer,
         callbacks=[watch],
     )
+    if job.quantization is not None:
+        adapter_to(trainer.model, DTYPES[job.training.precision])
+    if watch.ranks.first:
+        # one device stands for all
+        MemoryWatch(job, deepspeed, watch.meter, watch.emit).follow(trainer)
     # steps are told as events
     trainer.remove_callback(PrinterCallback)
     if resume is not None:
         watch.resumed(ResumeEvent(step=checkpoints.step_of(resume), path=str(resume)))
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     return trainer
+
+
+def _checkpoint(job: JobConfig, emit: Emit) -> Path | None:
+    root = checkpoint_root(job)
+    found = checkpoints.newest_complete(root, emit)
+    if found is not None:
+        checkpoints.hold_world(found, job.world.size)
+    if root.exists():
+        checkpoints.prune(root, job.training.checkpoints_kept)
+    return found
 
 
 def let_go(trainer: SFTTrainer) -> None:
@@ -161,16 +209,16 @@ def checkpoint_root(job: JobConfig) -> Path:
     return Path(job.output) / "checkpoints"
 
 
-def _dataset(examples: Sequence[Example]) -> Dataset:
-    return Dataset.from_dict(
-        {
-            "input_ids": [list(e.input_ids) for e in examples],
-            "labels": [
-                [t if answer else IGNORED for t, answer in zip(e.input_ids, e.answer_mask, strict=True)]
-                for e in examples
-            ],
-        }
-    )
+def _dataset(examples: Sequence[Example], world: int) -> Dataset:
+    inputs = [list(e.input_ids) for e in examples]
+    labels = [
+        [t if answer else IGNORED for t, answer in zip(e.input_ids, e.answer_mask, strict=True)] for e in examples
+    ]
+    if world > 1:
+        # the row that the sampler fills up with
+        inputs.append([0, 0])
+        labels.append([IGNORED, IGNORED])
+    return Dataset.from_dict({"input_ids": inputs, "labels": labels})
 
 
 def arguments(job: JobConfig, deepspeed: dict[str, Any], rows: int) -> SFTConfig:
@@ -192,6 +240,8 @@ def arguments(job: JobConfig, deepspeed: dict[str, Any], rows: int) -> SFTConfig
         optim="adamw_torch_fused",
         seed=t.seed,
         data_seed=t.seed,
+        # a token's weight doesn't depend on the rank that its row is on
+        average_tokens_across_devices=True,
         bf16=t.precision is Precision.BF16,
         fp16=t.precision is Precision.FP16,
         use_cpu=job.world.accelerator == "CPU",

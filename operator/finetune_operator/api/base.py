@@ -9,6 +9,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from finetune_operator.units import parse_duration
+
 REFUSED: Final = "refused"
 """Type of an error that carries one sentence under `sentence` in its context."""
 
@@ -87,6 +89,22 @@ def within(accepts: Callable[[float], bool], says: str) -> AfterValidator:
 DecimalString = Annotated[str, Matching(r"[0-9]+(\.[0-9]+)?(e-?[0-9]+)?", "is not a decimal", "0.05")]
 """A non-negative decimal, optionally with an exponent: "3", "0.05", "2e-4". A number kept as text, since Kubernetes'
 API conventions forbid floats in a spec."""
+
+
+def _positive(text: str) -> str:
+    if parse_duration(text) == 0:
+        raise refusal(f"{text} is no time at all; write for example 2h15m")
+    return text
+
+
+DurationString = Annotated[
+    str,
+    Matching(
+        r"[0-9]{1,6}h([0-9]{1,6}m)?([0-9]{1,6}s)?|[0-9]{1,6}m([0-9]{1,6}s)?|[0-9]{1,6}s", "is not a duration", "2h15m"
+    ),
+    AfterValidator(_positive),
+]
+"""Hours, minutes and seconds as Go and Kubernetes write them, in whole numbers: 2h15m, 90m, 45s."""
 
 OptionId = Annotated[str, Matching(r"[a-z0-9]([a-z0-9.-]{0,78}[a-z0-9])?", "is not an option's id", "lora-1x24g")]
 """Id of a planned option."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -11,6 +11,7 @@ from finetune_operator.api.base import (
     ApiModel,
     Contradiction,
     DecimalString,
+    DurationString,
     Matching,
     OptionId,
     Place,
@@ -44,12 +45,19 @@ class Method(StrEnum):
 
     FULL = "Full"
     LORA = "LoRA"
+    QLORA = "QLoRA"
+    DORA = "DoRA"
 
 
 class Objective(StrEnum):
     """What the loss asks for."""
 
     SFT = "SFT"
+    DPO = "DPO"
+    ORPO = "ORPO"
+    KTO = "KTO"
+    REWARD = "Reward"
+    GRPO = "GRPO"
 
 
 class DataFormat(StrEnum):
@@ -57,6 +65,7 @@ class DataFormat(StrEnum):
 
     AUTO = "Auto"
     ALPACA = "Alpaca"
+    SHAREGPT = "ShareGPT"
     MESSAGES = "Messages"
     PROMPT_COMPLETION = "PromptCompletion"
     TEXT = "Text"
@@ -142,11 +151,47 @@ class DataSource(ApiModel):
     path: Path
 
 
-class TrainData(ApiModel):
-    """Rows to learn from."""
+class WeightedSource(ApiModel):
+    """One of several files to learn from."""
 
-    source: DataSource
+    path: Path
     format: DataFormat = DataFormat.AUTO
+    weight: Annotated[
+        DecimalString, within(lambda x: 0 < x <= 1000, 'is not above 0 and at most 1000; write for example "2"')
+    ] = "1"
+    """How often its rows are there in an epoch: 2 is each row twice, 0.5 every other row."""
+
+
+class TrainData(ApiModel):
+    """Rows to learn from: one file, or several with weights."""
+
+    source: DataSource | None = None
+    sources: Annotated[tuple[WeightedSource, ...], Field(min_length=1)] | None = None
+    format: DataFormat = DataFormat.AUTO
+    """Of the source; each of several has its own."""
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        refuse((*_exactly_one(self, "source", "sources"), *self._format_of_several(), *self._file_twice()))
+        return self
+
+    @property
+    def files(self) -> tuple[WeightedSource, ...]:
+        """All files, however they are written."""
+        if self.source is not None:
+            return (WeightedSource(path=self.source.path, format=self.format),)
+        return self.sources or ()
+
+    def _format_of_several(self) -> Iterator[Contradiction]:
+        if self.source is None and self.format is not DataFormat.AUTO:
+            yield Contradiction(("format",), "is for a single source; write it beside the path of each of the sources")
+
+    def _file_twice(self) -> Iterator[Contradiction]:
+        paths = [s.path for s in self.sources or ()]
+        for index, path in enumerate(paths):
+            if path in paths[:index]:
+                sentence = f"{path} is there already; name it once, with the weight of both"
+                yield Contradiction(("sources", index, "path"), sentence)
 
 
 class EvaluationData(ApiModel):
@@ -176,6 +221,8 @@ class JsonContract(ApiModel):
     """Keys that must be there."""
     values: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Allowed values by key."""
+    json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+    """A JSON schema that the whole answer has to meet."""
 
     @model_validator(mode="after")
     def _values_not_empty(self) -> Self:
@@ -218,7 +265,7 @@ ALL_LINEAR: Final = "all-linear"
 
 
 class Adapter(ApiModel):
-    """The LoRA adapter."""
+    """The adapter of LoRA, QLoRA and DoRA."""
 
     rank: Annotated[int, Field(ge=1, le=1024)] = 16
     alpha: Annotated[int, Field(ge=1, le=4096)] = 32
@@ -253,7 +300,7 @@ class Training(ApiModel):
     learning_rate: (
         Annotated[DecimalString, within(lambda x: 0 < x < 1, 'is not between 0 and 1; write for example "2e-4"')] | None
     ) = None
-    """Absent: 2e-4 for LoRA, 1e-5 for Full; the plan states it."""
+    """Absent: 1e-5 for Full, 2e-4 for an adapter; the plan states it."""
     schedule: Schedule = Schedule.COSINE
     warmup: Annotated[
         DecimalString, within(lambda x: x < 1, 'is not a share of all steps, below 1; write for example "0.03"')
@@ -269,12 +316,28 @@ class Training(ApiModel):
     checkpoint: Checkpoint = Checkpoint()
 
 
+Money = Annotated[
+    DecimalString, within(lambda x: 0 < x <= 1e12, 'is not above 0 and at most 1e12; write for example "25"')
+]
+"""An amount in the currency of the nodes' prices."""
+
+
 class Hardware(ApiModel):
     """What may be used; an absent count is free to choose."""
 
     accelerator: Accelerator | None = None
     devices_per_node: Annotated[int, Field(ge=1, le=64)] | None = None
     nodes: Annotated[int, Field(ge=1, le=4096)] | None = None
+    memory_margin: Annotated[
+        DecimalString, within(lambda x: x < 0.9, 'leaves too little to plan with; write for example "0.05"')
+    ] = "0.05"
+    """Share of a device's free memory that no option counts on: what the estimate may be off by, what others take."""
+    max_duration: DurationString | None = None
+    """Longest training that is taken, by the middle of the estimate; loading and evaluation aren't in it."""
+    max_cost: Money | None = None
+    """Likewise of its cost; options without a known price are turned down."""
+    max_hourly_cost: Money | None = None
+    """Of all devices together."""
 
     @model_validator(mode="after")
     def _cpu_is_one_device(self) -> Self:

@@ -78,6 +78,12 @@ class MemoryStatus(ApiModel):
 
     required: str
     available: str
+    allocated: str | None = None
+    """Tensors alone, as torch counts them."""
+    reserved: str | None = None
+    """What the allocator takes with its cache, while there is memory enough."""
+    process: str | None = None
+    """What tools such as nvidia-smi show."""
     components: dict[str, str] = Field(default_factory=dict)
 
 
@@ -105,6 +111,8 @@ class OptionStatus(ApiModel):
     cost: str | None = None
     quality: str
     best_for: str
+    serving: str | None = None
+    """Where the result can serve, and the device memory that this takes."""
     tight: bool = False
 
 
@@ -114,6 +122,8 @@ class RejectedStatus(ApiModel):
     option: str
     reason: str
     message: str
+    likewise: tuple[str, ...] = ()
+    """Options of which the same would be said."""
 
 
 class HardwareNeed(ApiModel):
@@ -165,11 +175,27 @@ class CheckpointStatus(ApiModel):
     saved_at: AwareDatetime
 
 
+class ComparedStatus(ApiModel):
+    """Predicted against measured memory of one component, or of several that can't be told apart."""
+
+    predicted: str
+    measured: str | None = None
+    """None where it isn't there at the measured peak."""
+
+
 class MemoryCheck(ApiModel):
-    """Predicted against measured peak of one device."""
+    """Predicted against measured peak of one device in training."""
 
     predicted: str
     measured: str
+    error: str | None = None
+    """How far off the prediction was, in percent of it: "+7%"."""
+    peak: str | None = None
+    """The phase that was highest."""
+    phases: dict[str, str] = Field(default_factory=dict)
+    """Peak of each phase of the run."""
+    components: dict[str, ComparedStatus] = Field(default_factory=dict)
+    """By component at the peak; names that stand together weren't told apart: activations+logits."""
 
 
 class EvaluationStatus(ApiModel):

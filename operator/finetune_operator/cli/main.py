@@ -22,7 +22,7 @@ INTERRUPTED = 130
 """What shells expect of a program that Ctrl-C ended."""
 
 
-VERBS = ("plan", "run", "status", "report")
+VERBS = ("plan", "run", "status", "report", "data")
 """In the order of a job's way; each is a module beside this one."""
 
 
@@ -53,6 +53,7 @@ def finetune(*, debug: bool) -> None:
       finetune run job.yaml --option lora-cpu    train, evaluate before and after, decide
       finetune status job.yaml                   where it is (from another terminal)
       finetune report job.yaml                   what came out
+    Before it: finetune data check train.jsonl   what is wrong with rows, and what they hold
 
     Nothing is ever chosen for you: `run` without an option lists what is viable and asks.
     Ctrl-C stops with a checkpoint; the same command goes on from there, also after a crash.

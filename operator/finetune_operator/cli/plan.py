@@ -11,9 +11,12 @@ from finetune_operator.cli.job_argument import job_argument
 from finetune_operator.cli.options_view import options_value, print_options
 from finetune_operator.cli.output import OutputFormat, console, format_option, print_value
 from finetune_operator.lifecycle.selection import pick
+from finetune_operator.local.children import Notify
+from finetune_operator.local.cluster_context import read_context
+from finetune_operator.local.cluster_file import read_nodes_file
 from finetune_operator.local.manifest import read_job
-from finetune_operator.local.nodes_file import read_nodes
 from finetune_operator.local.road import Prospect, look_ahead
+from finetune_operator.planner.capacity import Capacity
 from finetune_operator.planner.explain import explain
 from finetune_trainer.exit_codes import ExitCode
 
@@ -23,38 +26,58 @@ from finetune_trainer.exit_codes import ExitCode
 @click.option(
     "--nodes",
     type=click.Path(path_type=Path),
-    help="Plan for the nodes in this YAML file, not for this machine (see examples/nodes.yaml).",
+    help="Plan for the nodes in this file, not for this machine: as examples/nodes.yaml, or from kubectl get -o json.",
 )
+@click.option("--context", metavar="NAME", help="Plan for the cluster of this kubectl context, not for this machine.")
 @click.option("--explain", "explained", metavar="OPTION", help="Show how the memory of one option adds up.")
+@click.option("--all", "everything", is_flag=True, help="List every viable option, and all that aren't.")
 @format_option
-def plan_command(job: Path, nodes: Path | None, explained: str | None, output_format: str) -> int:
+def plan_command(
+    job: Path, nodes: Path | None, context: str | None, explained: str | None, output_format: str, *, everything: bool
+) -> int:
     """List every way to train JOB that fits, and why the others don't. Starts nothing.
 
     \b
     finetune plan job.yaml
     finetune plan job.yaml --nodes examples/nodes.yaml
+    finetune plan job.yaml --context prod
+    finetune plan job.yaml --all
     finetune plan job.yaml --explain lora-cpu
     finetune plan job.yaml -o json
 
     Exit code 4: nothing is viable, or not the option that is asked for.
     """
-    manifest = read_job(job)
-    capacity = read_nodes(nodes) if nodes is not None else None
+    if nodes is not None and context is not None:
+        raise click.UsageError("--nodes and --context both say where; write one of them")
     told = console(stderr=True)
-    prospect = look_ahead(manifest, job.parent, capacity, lambda s: told.print(Text(s, style="dim")))
+
+    def notify(sentence: str) -> None:
+        told.print(Text(sentence, style="dim"))
+
+    manifest = read_job(job)
+    capacity = _elsewhere(nodes, context, notify)
+    prospect = look_ahead(manifest, job.parent, capacity, notify)
     if explained is not None:
         _explain(prospect, explained, output_format)
         return int(ExitCode.OK)
     if output_format == OutputFormat.TEXT:
-        print_options(console(), prospect, job, nodes)
+        where = ["--context", context] if context is not None else ["--nodes", str(nodes)] if nodes is not None else []
+        print_options(console(), prospect, [str(job), *where], everything=everything)
     else:
-        print_value(options_value(prospect), output_format)
+        print_value(options_value(prospect, everything=everything), output_format)
     if not prospect.plans.viable:
         return INFEASIBLE
     if manifest.spec.plan.option is not None:
         # the manifest's own choice: known here to be impossible, it would only be refused later
         pick(prospect.plans, manifest.spec.plan.option, prospect.capacity.origin)
     return int(ExitCode.OK)
+
+
+def _elsewhere(nodes: Path | None, context: str | None, notify: Notify) -> Capacity | None:
+    """Hardware that isn't this machine's; None where this machine is meant."""
+    if context is not None:
+        return read_context(context, notify)
+    return read_nodes_file(nodes) if nodes is not None else None
 
 
 def _explain(prospect: Prospect, option: str, output_format: str) -> None:

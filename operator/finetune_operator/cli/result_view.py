@@ -10,7 +10,7 @@ from finetune_operator.api.spec import LOWER_IS_BETTER
 from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.cli.output import bare_table, print_table, print_text
 from finetune_operator.units import gib, human_count
-from finetune_trainer.events import ResultEvent
+from finetune_trainer.events import ResultEvent, deviation
 
 STYLES = {"Keep": "bold green", "Iterate": "bold yellow", "Discard": "bold red"}
 """Colours of the verdicts, on a terminal."""
@@ -41,7 +41,7 @@ def print_result(out: Console, result: ResultEvent) -> None:
     verdict = Text.assemble(line_label("decision"), (result.decision.upper(), STYLES[result.decision]), "  ")
     print_text(out, result.because, label=verdict, indent=verdict.cell_len)
     predicted, measured = result.memory_predicted, result.memory_measured
-    _line(out, "memory", f"predicted {gib(predicted)}, measured {gib(measured)} ({measured / predicted - 1:+.0%})")
+    _line(out, "memory", memory_text(predicted, measured, deviation(measured, predicted)))
     _line(out, "output", f"{result.output} ({_size(result.output_bytes)}, {result.digest[:19]}…)")
     _line(out, "report", str(Path(result.report)))
     print_text(out, result.next_step, label=line_label("next"), indent=LABEL_WIDTH + 1)
@@ -50,6 +50,11 @@ def print_result(out: Console, result: ResultEvent) -> None:
 def line_label(word: str) -> Text:
     """The word that a line begins with, as wide as all others."""
     return Text(f"{word:<{LABEL_WIDTH}} ", style="bold")
+
+
+def memory_text(predicted: int, measured: int, error: str | None) -> str:
+    """A device's peak: "2.8 GiB (predicted 2.6 GiB, +7%)"."""
+    return f"{gib(measured)} (predicted {', '.join([gib(predicted), *([error] if error else [])])})"
 
 
 def _line(out: Console, word: str, text: str) -> None:

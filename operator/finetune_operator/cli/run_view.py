@@ -12,22 +12,32 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.cli.options_view import print_head, print_viable
 from finetune_operator.cli.output import console, print_parts, print_text
-from finetune_operator.cli.result_view import LABEL_WIDTH, data_lines, line_label, metric_text, print_result
+from finetune_operator.cli.result_view import (
+    LABEL_WIDTH,
+    data_lines,
+    line_label,
+    memory_text,
+    metric_text,
+    print_result,
+)
 from finetune_operator.exceptions import SelectionNeededError
 from finetune_operator.local.record import Record
 from finetune_operator.local.road import Prospect
 from finetune_operator.planner.plan import Plan
+from finetune_operator.planner.sentences import plural
 from finetune_operator.units import gib, human_count, human_duration
 from finetune_trainer.events import (
     CheckpointEvent,
     EvaluationEvent,
     Event,
     FailureEvent,
+    MemoryEvent,
     PhaseEvent,
     ResultEvent,
     ResumeEvent,
     StepEvent,
     WarningEvent,
+    deviation,
 )
 from finetune_trainer.exit_codes import ExitCode
 
@@ -55,6 +65,7 @@ class RunView(AbstractContextManager["RunView"]):
         self._task: TaskID | None = None
         self._label = ""
         self._saved = 0
+        self._memory_told = False
         self._told_at = 0.0
 
     def __enter__(self) -> Self:
@@ -110,6 +121,8 @@ class RunView(AbstractContextManager["RunView"]):
                 self._step(event)
             case EvaluationEvent():
                 self._metrics(event)
+            case MemoryEvent():
+                self._memory(event)
             case CheckpointEvent():
                 self._checkpoint(event)
             case ResumeEvent():
@@ -162,6 +175,14 @@ class RunView(AbstractContextManager["RunView"]):
         self._saved = event.step
         if not self._out.is_terminal:
             self._quiet_line("checkpoint", f"step {event.step}")
+
+    def _memory(self, event: MemoryEvent) -> None:
+        """Early, while there is something to gain by knowing; how it ends is told with the result."""
+        if not self._memory_told:
+            error = deviation(event.measured, event.total_predicted)
+            text = memory_text(event.total_predicted, event.measured, error)
+            self._line("memory", f"{text} after {plural(event.step, 'step')}")
+        self._memory_told = True
 
     def _bar(self, label: str, done: int, total: int | None, text: str) -> None:
         if not self._out.is_terminal:

@@ -1,4 +1,6 @@
-"""The planner's answer as status: text with units, capped."""
+"""The planner's answer as status: text with units."""
+
+from collections.abc import Sequence
 
 from finetune_operator.api.status import (
     DeviceStatus,
@@ -8,14 +10,13 @@ from finetune_operator.api.status import (
     OptionStatus,
     RejectedStatus,
 )
-from finetune_operator.constants import MAX_OPTIONS, MAX_REJECTED
-from finetune_operator.planner.plan import Advice, Hardware, Plan, PlanSet, Rejection
+from finetune_operator.planner.plan import Advice, Hardware, Plan, Rejection
 from finetune_operator.units import format_duration, format_memory
 
 
-def option_statuses(plans: PlanSet) -> tuple[OptionStatus, ...]:
+def option_statuses(viable: Sequence[Plan]) -> tuple[OptionStatus, ...]:
     """Viable options, best first; the first is the recommended one."""
-    return tuple(option_status(p, recommended=i == 0) for i, p in enumerate(plans.viable[:MAX_OPTIONS]))
+    return tuple(option_status(p, recommended=i == 0) for i, p in enumerate(viable))
 
 
 def option_status(plan: Plan, *, recommended: bool) -> OptionStatus:
@@ -42,6 +43,9 @@ def option_status(plan: Plan, *, recommended: bool) -> OptionStatus:
         memory=MemoryStatus(
             required=format_memory(plan.memory.device_total),
             available=format_memory(plan.available),
+            allocated=format_memory(plan.allocated),
+            reserved=format_memory(plan.reserved),
+            process=format_memory(plan.process),
             components={name: format_memory(count) for name, count in plan.memory.components().items() if count},
         ),
         trainable_parameters=plan.trainable_parameters,
@@ -51,6 +55,7 @@ def option_status(plan: Plan, *, recommended: bool) -> OptionStatus:
         cost=f"{plan.cost.mid:.2f}" if plan.cost is not None else None,
         quality=plan.quality,
         best_for=plan.best_for,
+        serving=plan.serving,
         tight=plan.tight,
     )
 
@@ -61,14 +66,16 @@ def share(part: int, whole: int) -> str:
     return f"{percent:.2g}%" if percent < 1 else f"{percent:.0f}%" if percent >= 10 else f"{percent:.1f}%"
 
 
-def rejected_statuses(plans: PlanSet) -> tuple[RejectedStatus, ...]:
+def rejected_statuses(rejected: Sequence[Rejection]) -> tuple[RejectedStatus, ...]:
     """Ways that aren't viable, each with need, have and remedy in one sentence."""
-    return tuple(_rejected(r) for r in plans.rejected[:MAX_REJECTED])
+    return tuple(_rejected(r) for r in rejected)
 
 
 def _rejected(rejection: Rejection) -> RejectedStatus:
     message = f"{rejection.message}; {rejection.remedy}" if rejection.remedy else rejection.message
-    return RejectedStatus(option=rejection.option, reason=rejection.reason.value, message=message)
+    return RejectedStatus(
+        option=rejection.option, reason=rejection.reason.value, message=message, likewise=rejection.likewise
+    )
 
 
 def advice_status(advice: Advice | None) -> HardwareAdvice | None:

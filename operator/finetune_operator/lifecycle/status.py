@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 from finetune_operator.api.conditions import Condition, ConditionStatus, ConditionType, set_condition
 from finetune_operator.api.status import (
     CheckpointStatus,
+    ComparedStatus,
     DatasetStatus,
     Decision,
     EvaluationStatus,
@@ -26,17 +27,21 @@ from finetune_operator.planner.facts import Facts
 from finetune_operator.planner.plan import Plan
 from finetune_operator.units import format_duration, format_memory
 from finetune_trainer.events import (
+    PHASES,
     CheckpointEvent,
     DataFacts,
+    DataReport,
     EvaluationEvent,
     Event,
     FailureEvent,
     InspectionFacts,
+    MemoryEvent,
     PhaseEvent,
     ResultEvent,
     ResumeEvent,
     StepEvent,
     WarningEvent,
+    deviation,
 )
 from finetune_trainer.exit_codes import MEANINGS, ExitCode
 
@@ -81,6 +86,8 @@ def advance(status: FineTuneJobStatus, event: Event, now: datetime) -> FineTuneJ
             told = _running(status, event.message, now)
         case ResumeEvent():
             told = _running(status, f"goes on from step {event.step}", now)
+        case MemoryEvent():
+            told = status.model_copy(update={"memory": _memory(event)})
         case CheckpointEvent():
             saved = CheckpointStatus(step=event.step, path=event.path, saved_at=now)
             told = status.model_copy(update={"checkpoint": saved})
@@ -88,7 +95,7 @@ def advance(status: FineTuneJobStatus, event: Event, now: datetime) -> FineTuneJ
             told = _succeeded(status, event, now)
         case FailureEvent():
             told = _failed(status, event, now)
-        case EvaluationEvent() | InspectionFacts() | WarningEvent():
+        case EvaluationEvent() | InspectionFacts() | DataReport() | WarningEvent():
             pass
         case _ as never:
             assert_never(never)
@@ -128,6 +135,29 @@ def _progress(event: StepEvent, now: datetime) -> ProgressStatus:
     )
 
 
+def _memory(event: MemoryEvent) -> MemoryCheck:
+    return MemoryCheck(
+        **_peaks(event.total_predicted, event.measured),
+        peak=event.peak,
+        phases={p: format_memory(event.phases[p]) for p in PHASES if p in event.phases},
+        components={
+            c.component: ComparedStatus(
+                predicted=format_memory(c.predicted),
+                measured=None if c.measured is None else format_memory(c.measured),
+            )
+            for c in event.compared()
+        },
+    )
+
+
+def _peaks(predicted: int, measured: int) -> dict[str, Any]:
+    return {
+        "predicted": format_memory(predicted),
+        "measured": format_memory(measured),
+        "error": deviation(measured, predicted),
+    }
+
+
 def _succeeded(status: FineTuneJobStatus, event: ResultEvent, now: datetime) -> FineTuneJobStatus:
     evaluation = EvaluationStatus(
         rows=event.rows,
@@ -140,9 +170,8 @@ def _succeeded(status: FineTuneJobStatus, event: ResultEvent, now: datetime) -> 
     status = status.model_copy(
         update={
             "evaluation": evaluation,
-            "memory": MemoryCheck(
-                predicted=format_memory(event.memory_predicted),
-                measured=format_memory(event.memory_measured),
+            "memory": (status.memory or MemoryCheck(predicted="", measured="")).model_copy(
+                update=_peaks(event.memory_predicted, event.memory_measured)
             ),
             "output": OutputStatus(path=event.output, bytes=event.output_bytes, digest=event.digest),
         },

@@ -3,32 +3,14 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import psutil
 
 from finetune_operator.api.spec import Accelerator
 from finetune_operator.local.cgroups import read_cpu_quota, read_memory_limit
 from finetune_operator.planner.capacity import Device
+from finetune_operator.planner.processors import BF16_FLAGS, peak_flops
 from finetune_operator.units import Bytes
-
-BF16_FLAGS: Final = frozenset({"avx512_bf16", "amx_bf16"})
-"""Flags of /proc/cpuinfo that say bfloat16 is computed natively."""
-
-PEAK_FLOPS_PER_CORE: Final = (
-    ("amx_bf16", 2.0e12),
-    ("avx512_bf16", 3.2e11),
-    ("avx512f", 1.6e11),
-    ("avx2", 9.6e10),
-    ("asimd", 4.0e10),
-)
-"""Dense operations a second of one core by instruction set, best first, at a sustained 2.5 to 3 GHz.
-
-Two fused multiply-adds of the vector's width a cycle (32-bit lanes, 16-bit where bfloat16 is native); for AMX one tile
-product in 16 cycles."""
-
-PEAK_FLOPS_BASELINE: Final = 2.0e10
-"""A core without any of those: 128-bit vectors, no fused multiply-add."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +49,6 @@ def read_cpu(root: Path = Path("/")) -> Device:
         bf16=bool(BF16_FLAGS & flags),
         peak_flops=peak_flops(flags, read_cores(root) * _share_of_a_core()),
     )
-
-
-def peak_flops(flags: frozenset[str], cores: float) -> float:
-    """Operations a second of that many cores, by the best instruction set they have."""
-    each = next((flops for flag, flops in PEAK_FLOPS_PER_CORE if flag in flags), PEAK_FLOPS_BASELINE)
-    return each * cores
 
 
 def _share_of_a_core() -> float:

@@ -1,7 +1,7 @@
 """Token lengths without a tokenizer: for planning a model that is known and not here."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,21 +15,30 @@ plan from this is too small for them."""
 TEMPLATE_TOKENS: Final = 16
 """What a chat template adds to a row of one question and one answer: role marks, ends of turn."""
 
+LINES: Final = (".jsonl", ".ndjson", ".json")
+"""Suffixes of files that may be one object a line."""
 
-def estimate_dataset(train: Path, evaluation: Path | None, fraction: float | None, max_length: int) -> DatasetFacts:
-    """The data's size from its characters.
+PAIR: Final = frozenset({"chosen", "rejected"})
+"""Keys of a row with two answers of which one is preferred."""
+
+
+def estimate_dataset(
+    train: Sequence[tuple[Path, float]], evaluation: Path | None, fraction: float | None, max_length: int
+) -> DatasetFacts:
+    """The data's size from its characters, each file of training rows as often as its weight says.
 
     Raises:
         DatasetInvalidError: a file can't be read, a line isn't a JSON object, or no row is left.
     """
-    lengths = _usable_lengths(train, max_length)
+    usable = [(_usable_lengths(path, max_length), weight) for path, weight in train]
+    lengths = sorted(n for found, weight in usable for n in _weighted(found, weight))
     if evaluation is not None:
         # not sized, since a plan is about training; one that can't be used is told now all the same
         _usable_lengths(evaluation, max_length)
     held = max(1, round(len(lengths) * fraction)) if fraction is not None else 0
     if held == len(lengths):
         raise DatasetInvalidError(
-            f"{train}: evaluation.fraction {fraction:g} holds out all of its {held} rows; write a smaller one",
+            f"{train[0][0]}: evaluation.fraction {fraction:g} holds out all of its {held} rows; write a smaller one",
         )
     rows = len(lengths) - held
     return DatasetFacts(
@@ -39,6 +48,12 @@ def estimate_dataset(train: Path, evaluation: Path | None, fraction: float | Non
         p95=lengths[min(len(lengths) - 1, len(lengths) * 95 // 100)],
         longest=lengths[-1],
     )
+
+
+def _weighted(lengths: Sequence[int], weight: float) -> Iterator[int]:
+    """As many of them as training goes through, spread over short and long ones."""
+    count = round(len(lengths) * weight)
+    return (lengths[i * len(lengths) // count] for i in range(count))
 
 
 def _usable_lengths(path: Path, max_length: int) -> list[int]:
@@ -56,18 +71,23 @@ def _usable_lengths(path: Path, max_length: int) -> list[int]:
 
 
 def _lengths(path: Path) -> Iterator[int]:
+    if path.suffix.lower() not in LINES:
+        raise DatasetInvalidError(
+            f"{path}: row lengths are estimated from JSON Lines alone while the model isn't here; write its rows into "
+            "a .jsonl file, or name a folder with the model"
+        )
     try:
         with path.open(encoding="utf-8-sig") as f:
             for number, line in enumerate(f, start=1):
                 if line.strip():
-                    yield TEMPLATE_TOKENS + _characters(_row(path, number, line)) // CHARACTERS_A_TOKEN
+                    yield TEMPLATE_TOKENS + _longest(_row(path, number, line)) // CHARACTERS_A_TOKEN
     except OSError as e:
         raise DatasetInvalidError(f"{path}: can't be read: {e.strerror}; write the path of a .jsonl file") from e
     except UnicodeDecodeError as e:
         raise DatasetInvalidError(f"{path}: is not UTF-8; save it as UTF-8") from e
 
 
-def _row(path: Path, number: int, line: str) -> Any:
+def _row(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         row = json.loads(line.rstrip())
     except json.JSONDecodeError as e:
@@ -78,6 +98,14 @@ def _row(path: Path, number: int, line: str) -> Any:
     if not isinstance(row, dict):
         raise DatasetInvalidError(f"{path}:{number}: is not a JSON object; write one object a line")
     return row
+
+
+def _longest(row: dict[str, Any]) -> int:
+    """Characters of a row; of a pair of answers those with the longer one, since each goes through with the prompt."""
+    if not row.keys() >= PAIR:
+        return _characters(row)
+    shared = {key: value for key, value in row.items() if key not in PAIR}
+    return _characters(shared) + max(_characters(row[key]) for key in PAIR)
 
 
 def _characters(value: Any) -> int:

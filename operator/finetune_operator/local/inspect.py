@@ -30,7 +30,8 @@ class Inspected:
 class DataFiles:
     """Where the rows are."""
 
-    train: Path
+    train: tuple[Path, ...]
+    """In the order of the job's sources."""
     evaluation: Path | None
 
 
@@ -38,7 +39,7 @@ def data_files(spec: FineTuneJobSpec, folder: Path) -> DataFiles:
     """The job's data files as absolute paths."""
     held = spec.dataset.evaluation.source
     return DataFiles(
-        train=(folder / spec.dataset.train.source.path).resolve(),
+        train=tuple((folder / source.path).resolve() for source in spec.dataset.train.files),
         evaluation=(folder / held.path).resolve() if held is not None else None,
     )
 
@@ -57,7 +58,7 @@ def inspect(spec: FineTuneJobSpec, folder: Path, model: ModelFolder | CatalogueM
 
 
 def _read(spec: FineTuneJobSpec, files: DataFiles, model: ModelFolder) -> Inspected:
-    data = render_data(spec, str(files.train), str(files.evaluation) if files.evaluation else None)
+    data = render_data(spec, [*map(str, files.train)], str(files.evaluation) if files.evaluation else None)
     request = {"model_path": str(model.path), "weights": model.weights, "data": data.model_dump(mode="json")}
     found: list[InspectionFacts] = []
 
@@ -89,6 +90,11 @@ def facts_of(inspection: InspectionFacts) -> Facts:
 def _estimated(spec: FineTuneJobSpec, files: DataFiles, model: CatalogueModel) -> Inspected:
     fraction = spec.dataset.evaluation.fraction
     share = float(fraction) if fraction is not None else None
-    dataset = estimate_dataset(files.train, files.evaluation, share, spec.dataset.max_length)
+    dataset = estimate_dataset(
+        [(path, float(s.weight)) for path, s in zip(files.train, spec.dataset.train.files, strict=True)],
+        files.evaluation,
+        share,
+        spec.dataset.max_length,
+    )
     facts = Facts(model=ModelFacts(config=model.config, weight_bytes=Bytes(0)), dataset=dataset)
     return Inspected(facts=facts, model=model.description, inspection=None)

@@ -16,9 +16,6 @@ from finetune_operator.units import Bytes
 ORIGIN: Final = "this machine"
 """How sentences name this machine."""
 
-DEVICES_TOGETHER: Final = 1
-"""The trainer of this version trains on one device here."""
-
 
 def read_capacity(output: Path, asked: Accelerator | None = None) -> Capacity:
     """This machine's GPUs; its CPU where it has none, or where a CPU is asked for.
@@ -31,7 +28,7 @@ def read_capacity(output: Path, asked: Accelerator | None = None) -> Capacity:
     classes = gpu_classes(gpus, output)
     if not classes or asked is Accelerator.CPU:
         classes = (*classes, _node("cpu", read_cpu(), 1, output))
-    return Capacity(classes=classes, origin=ORIGIN, max_devices=DEVICES_TOGETHER)
+    return Capacity(classes=classes, origin=ORIGIN, max_devices=max(c.devices_per_node for c in classes))
 
 
 def gpu_classes(gpus: tuple[Gpu, ...], output: Path) -> tuple[NodeClass, ...]:

@@ -8,21 +8,16 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from finetune_operator.api.base import ApiModel, Contradiction, DecimalString, refusal, refuse, within
 from finetune_operator.api.spec import Accelerator, Name
-from finetune_operator.local.cpu import peak_flops
+from finetune_operator.local.document import Document
 from finetune_operator.local.faults import validate
 from finetune_operator.local.strict_yaml import read_document
 from finetune_operator.planner.capacity import Capacity, Device, NodeClass
 from finetune_operator.planner.devices import find_product
+from finetune_operator.planner.processors import ASSUMED_FLAGS, THREADS_A_CORE, peak_flops
 from finetune_operator.units import GIB, Bytes, parse_memory
 
 HEAD: Final = "begin with nodes: and a list of nodes, each with cores, ram and disk"
 """How a file of nodes begins."""
-
-CPU_FLAGS: Final = frozenset({"avx2"})
-"""Instructions assumed of a processor that a file can't describe: every x86 server since 2015 has them."""
-
-THREADS_A_CORE: Final = 2
-"""The `cores` of a node are logical ones, as clouds and Kubernetes count; two share one core's vector units."""
 
 
 def _memory(text: str) -> str:
@@ -97,14 +92,23 @@ def read_nodes(path: Path) -> Capacity:
     Raises:
         InvalidManifestError: the file can't be read or breaks the schema; all its faults, a line each.
     """
-    written = validate(read_document(path, HEAD), NodesFile)
+    return describe_nodes(read_document(path, HEAD), path.name)
+
+
+def describe_nodes(document: Document, origin: str) -> Capacity:
+    """The capacity that a document of nodes describes.
+
+    Raises:
+        InvalidManifestError: it breaks the schema; all its faults, a line each.
+    """
+    written = validate(document, NodesFile)
     counts: Counter[Node] = Counter()
     names: dict[Node, str] = {}
     for node in written.nodes:
         kind = node.model_copy(update={"count": 1, "name": None})
         counts[kind] += node.count
         names.setdefault(kind, node.name or _name(node))
-    return Capacity(classes=tuple(_node_class(n, names[n], counts[n]) for n in counts), origin=path.name)
+    return Capacity(classes=tuple(_node_class(n, names[n], counts[n]) for n in counts), origin=origin)
 
 
 def _name(node: Node) -> str:
@@ -150,5 +154,5 @@ def _cpu(node: Node) -> Device:
         memory=memory,
         free=memory,
         bf16=False,
-        peak_flops=peak_flops(CPU_FLAGS, node.cores / THREADS_A_CORE),
+        peak_flops=peak_flops(ASSUMED_FLAGS, node.cores / THREADS_A_CORE),
     )

@@ -62,7 +62,8 @@ def normalise(job: FineTuneJob, folder: Path) -> Spec:
     spec: Spec = job.spec.model_dump(mode="json", by_alias=True, exclude={"plan", "output"})
     source = spec["model"]["source"]
     data = spec["dataset"]
-    for holder in (source, data["train"]["source"], data["evaluation"]["source"] or {}):
+    train = (data["train"]["source"] or {}, *(data["train"]["sources"] or ()))
+    for holder in (source, *train, data["evaluation"]["source"] or {}):
         for key in ("path", "gguf"):
             if holder.get(key) is not None:
                 holder[key] = str((folder / holder[key]).resolve())

@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from finetune_operator.api.resource import FineTuneJob
+from finetune_operator.api.spec import Objective
 from finetune_operator.api.status import FineTuneJobStatus
-from finetune_operator.exceptions import OutputConflictError
+from finetune_operator.exceptions import InvalidManifestError, OutputConflictError
 from finetune_operator.lifecycle.selection import pick, select
 from finetune_operator.lifecycle.status import begun
 from finetune_operator.local import run
 from finetune_operator.local.gpu import VISIBLE
 from finetune_operator.local.inspect import Inspected, data_files, inspect
 from finetune_operator.local.inventory import devices_for, read_capacity
+from finetune_operator.local.metrics import METRICS_FILE, write_metrics
 from finetune_operator.local.model_store import CatalogueModel, ModelFolder, model_for_planning, model_for_training
 from finetune_operator.local.output_folder import Claim, check_result, check_space, claim, examine, unwritable
 from finetune_operator.local.record import Record, normalise, write_record
 from finetune_operator.local.status_file import StatusKeeper, now, restored, settle, write_status
+from finetune_operator.planner.architecture import read_architecture
 from finetune_operator.planner.capacity import Capacity
 from finetune_operator.planner.plan import Plan, PlanSet
 from finetune_operator.planner.planner import plan
@@ -30,6 +33,9 @@ from finetune_trainer.job_config import COMMAND, STATE_FOLDER
 
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 """Name of a snapshot's folder in the hub's cache."""
+
+TRAINED: Final = frozenset({Objective.SFT})
+"""Objectives that the trainer has; the planner sizes others too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +123,7 @@ def run_job(request: Request, view: View) -> int:
         FineTuneError: it can't be begun.
     """
     job, folder = request.job, request.folder
+    _hold_trainable(job)
     asked = request.option or job.spec.plan.option
     output = output_folder(job, folder)
     # nothing is written before the choice is made
@@ -136,6 +143,15 @@ def run_job(request: Request, view: View) -> int:
         return ExitCode.OK
 
 
+def _hold_trainable(job: FineTuneJob) -> None:
+    objective = job.spec.objective
+    if objective not in TRAINED:
+        raise InvalidManifestError(
+            f"spec.objective: {objective.value} can be planned, and isn't trained in this version; write "
+            f"{Objective.SFT.value}, or look at finetune plan",
+        )
+
+
 def _choose(job: FineTuneJob, folder: Path, asked: str | None, view: View) -> tuple[Prospect, Plan]:
     """Choose by as little of the model as a plan needs, then get the rest of it and hold the choice against that."""
     prospect = look_ahead(job, folder, None, view.notify)
@@ -150,7 +166,8 @@ def _choose(job: FineTuneJob, folder: Path, asked: str | None, view: View) -> tu
 def _begin(prospect: Prospect, chosen: Plan, output: Path) -> Record:
     check_space(output, chosen.disk)
     facts, inspection = prospect.inspected.facts, prospect.inspected.inspection
-    bundle = render_bundle(prospect.job, chosen, int(facts.model.config["hidden_size"]), _places(prospect, output))
+    architecture = read_architecture(facts.model.config)
+    bundle = render_bundle(prospect.job, chosen, architecture, _places(prospect, output))
     try:
         write_status(output, begun(facts, inspection, chosen, bundle.hash, now()))
         return write_record(output, normalise(prospect.job, prospect.folder), chosen, bundle)
@@ -168,7 +185,7 @@ def _places(prospect: Prospect, output: Path) -> Places:
         model_description=prospect.model.description,
         model_source=str((prospect.folder / named).resolve()) if named is not None else None,
         model_revision=prospect.model.path.name if COMMIT.fullmatch(prospect.model.path.name) else None,
-        train=str(files.train),
+        train=tuple(map(str, files.train)),
         evaluation=str(files.evaluation) if files.evaluation is not None else None,
         output=str(output),
     )
@@ -187,7 +204,13 @@ def _train(held: Claim, record: Record, command: str, view: View) -> int:
     except OSError as e:
         raise unwritable(held.folder, e) from e
     view.begin(record, keeper.status)
-    return run.train(launch, keeper.take, view.notify)
+    code = run.train(launch, keeper.take, view.notify)
+    try:
+        write_metrics(held.folder, record)
+    except OSError as e:
+        # the run is what it is without
+        view.notify(f"{held.folder / METRICS_FILE} can't be written ({e.strerror})")
+    return code
 
 
 def _devices(record: Record) -> dict[str, str]:

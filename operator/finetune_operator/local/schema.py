@@ -8,6 +8,9 @@ from pydantic import BaseModel
 
 from finetune_operator.api.base import Place, format_place
 
+_SLIP: Final = 0.9
+"""Share of letters that a field and what was written have in common where a letter is wrong."""
+
 _MOST_PLACES: Final = 2
 """Of a field's name elsewhere in the model that are still a hint; path is in four."""
 
@@ -58,6 +61,10 @@ class Schema:
         near = {_folded(name): name for name in self.fields(place[:-1])}
         if wanted in near:
             return (near[wanted],)
+        # a letter more or less is a slip, whatever has the same name elsewhere
+        slip = get_close_matches(wanted, near, n=1, cutoff=_SLIP)
+        if slip:
+            return (near[slip[0]],)
         elsewhere = tuple(format_place(p) for p in self._places(self._resolved(self._root), ()) if _is(p, wanted))
         if 0 < len(elsewhere) <= _MOST_PLACES:
             return elsewhere

@@ -42,9 +42,17 @@ def read_document(path: Path, head: str) -> Document:
     Raises:
         InvalidManifestError: it can't be read, isn't YAML or JSON, is empty, or holds several documents.
     """
-    name, text = str(path), _read_text(path)
+    return parse_document(str(path), _read_text(path), head)
+
+
+def parse_document(name: str, text: str, head: str) -> Document:
+    """The only document of a text that was read already; by its name it is JSON or YAML.
+
+    Raises:
+        InvalidManifestError: it isn't YAML or JSON, is empty, or holds several documents.
+    """
     try:
-        if path.suffix == ".json":
+        if name.endswith(".json"):
             text = _without_tabs(name, text)
         loader = _compose(name, text)
         documents = [d for d in loader.documents if not _is_empty(d)]

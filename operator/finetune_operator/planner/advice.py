@@ -1,6 +1,6 @@
 """The same estimate turned round: which hardware would do."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,10 +9,12 @@ from finetune_operator.api.status import Offload
 from finetune_operator.planner.candidates import strategies
 from finetune_operator.planner.capacity import Device, NodeClass
 from finetune_operator.planner.checks import disk_bytes
+from finetune_operator.planner.memory import host_of
 from finetune_operator.planner.naming import option_id
-from finetune_operator.planner.plan import Advice, Hardware, MemoryEstimate, PrecisionUsed
+from finetune_operator.planner.plan import Advice, Hardware, PrecisionUsed
 from finetune_operator.planner.question import Question
-from finetune_operator.planner.solver import RESERVE, Place, least_memory, resolve_precision
+from finetune_operator.planner.setting import Setting
+from finetune_operator.planner.solver import Place, least_sized, resolve_precision
 from finetune_operator.planner.workload import Workload
 from finetune_operator.units import GIB, Bytes
 
@@ -34,6 +36,9 @@ COUNTS: Final = ((1, 1), (1, 2), (1, 4), (1, 8), (2, 8), (4, 8), (8, 8), (16, 8)
 CORES_PER_DEVICE: Final = 8
 """Cores for each device: its process, data, and a CPU optimizer where one is used."""
 
+READ_RAM: Final = 5 * GIB
+"""RAM for each process while it reads weights: the largest file that transformers writes, mapped as a whole."""
+
 COMFORT: Final = 0.8
 """Share of the memory that recommended hardware uses at most."""
 
@@ -47,7 +52,7 @@ class Shape:
     devices: int
     size: int
     """GiB a device."""
-    memory: MemoryEstimate
+    setting: Setting
     place: Place
     workload: Workload
 
@@ -65,19 +70,31 @@ def advise(question: Question) -> Mapping[Method, Advice]:
 
 
 def _for_method(question: Question, workload: Workload) -> Advice | None:
-    minimum = _cheapest(_shapes(question, workload, 1.0, offload=True))
+    ways = list(_ways(question, workload))
+    minimum = _cheapest(_shapes(question, workload, ways, 1.0))
     if minimum is None:
         return None
-    comfortable = _cheapest(_shapes(question, workload, COMFORT, offload=False))
-    offloaded = _cheapest(_shapes(question, workload, COMFORT, offload=True))
+    sharing = [w for w in ways if w[0].offload is Offload.NONE]
+    comfortable = _cheapest(_shapes(question, workload, sharing, COMFORT))
     return Advice(
         minimum=_hardware(question, minimum),
-        recommended=_hardware(question, comfortable or offloaded or minimum),
+        recommended=_hardware(
+            question, comfortable or _cheapest(_shapes(question, workload, ways, COMFORT)) or minimum
+        ),
     )
 
 
 def _cheapest(shapes: Iterator[Shape]) -> Shape | None:
     return min(shapes, key=lambda s: s.cost, default=None)
+
+
+def _ways(question: Question, workload: Workload) -> Iterator[tuple[Place, Setting, int]]:
+    """Each count and strategy with the least that it needs."""
+    kind = question.spec.hardware.accelerator or Accelerator.GPU
+    for nodes, devices in _counts(question, kind):
+        for sharding in strategies(workload.method, kind, nodes * devices):
+            place = _place(question, kind, sharding, (nodes, devices))
+            yield place, *least_sized(workload, place, question.data.longest, question.spec.training.batch_size)
 
 
 def _counts(question: Question, kind: Accelerator) -> Iterator[tuple[int, int]]:
@@ -90,29 +107,28 @@ def _counts(question: Question, kind: Accelerator) -> Iterator[tuple[int, int]]:
             yield nodes, devices
 
 
-def _shapes(question: Question, workload: Workload, share: float, *, offload: bool) -> Iterator[Shape]:
-    """For each count and strategy the smallest size that does."""
-    kind = question.spec.hardware.accelerator or Accelerator.GPU
-    on_cpu = kind is Accelerator.CPU
-    sizes, free = (RAM_SIZES, RAM_FREE) if on_cpu else (GPU_SIZES, GPU_FREE)
-    for nodes, devices in _counts(question, kind):
-        for stage, where in strategies(workload.method, kind, nodes * devices):
-            if where is not Offload.NONE and not offload:
-                continue
-            place = _place(question, kind, (stage, where), (nodes, devices))
-            memory = least_memory(workload, place, question.data.longest, question.spec.training.batch_size)
-            size = next((s for s in sizes if memory.device_total <= s * GIB * free * (1 - RESERVE) * share), None)
-            if size is not None:
-                tag = "cpu" if on_cpu else f"{size}g"
-                yield Shape(
-                    option=option_id(workload.method, (stage, where), (nodes, devices), tag, kind),
-                    nodes=nodes,
-                    devices=devices,
-                    size=size,
-                    memory=memory,
-                    place=place,
-                    workload=workload,
-                )
+def _shapes(
+    question: Question, workload: Workload, ways: Sequence[tuple[Place, Setting, int]], share: float
+) -> Iterator[Shape]:
+    """For each way the smallest size of which so much is enough."""
+    for place, setting, total in ways:
+        kind = place.node_class.device.accelerator
+        on_cpu = kind is Accelerator.CPU
+        sizes, free = (RAM_SIZES, RAM_FREE) if on_cpu else (GPU_SIZES, GPU_FREE)
+        usable = GIB * free * (1 - question.margin) * share
+        size = next((s for s in sizes if total <= s * usable), None)
+        if size is None:
+            continue
+        counts, tag = (place.nodes, place.devices_per_node), "cpu" if on_cpu else f"{size}g"
+        yield Shape(
+            option=option_id(workload.method, (place.stage, place.offload), counts, tag, kind),
+            nodes=place.nodes,
+            devices=place.devices_per_node,
+            size=size,
+            setting=setting,
+            place=place,
+            workload=workload,
+        )
 
 
 def _place(question: Question, kind: Accelerator, sharding: tuple[int, Offload], counts: tuple[int, int]) -> Place:
@@ -147,7 +163,7 @@ def _hardware(question: Question, shape: Shape) -> Hardware:
     # wherever the weights are now, that hardware doesn't have them yet
     disk = 2 * question.architecture.total_parameters + disk_bytes(question, shape.workload, shape.place.sharding)
     on_cpu = shape.place.node_class.device.accelerator is Accelerator.CPU
-    ram = shape.size * GIB if on_cpu else _ram(shape.memory.host)
+    ram = shape.size * GIB if on_cpu else common_ram(host_of(shape.workload, shape.setting), shape.devices)
     return Hardware(
         option=shape.option,
         zero_stage=shape.place.stage,
@@ -161,9 +177,9 @@ def _hardware(question: Question, shape: Shape) -> Hardware:
     )
 
 
-def _ram(host: int) -> int:
-    """The next common amount; beyond the largest, what it takes."""
-    need = host / RAM_FREE
+def common_ram(host: int, processes: int) -> int:
+    """RAM of a node on which so much is needed; beyond what is common, what it takes."""
+    need = (host + READ_RAM * processes) / RAM_FREE
     return next((s * GIB for s in RAM_SIZES if s * GIB >= need), _round_up(int(need), 1024 * GIB))
 
 

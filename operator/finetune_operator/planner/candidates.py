@@ -1,13 +1,12 @@
 """Every way worth judging: method, ZeRO stage, offload, class of nodes, nodes, devices a node."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from finetune_operator.api.spec import Accelerator, Hardware, Method
 from finetune_operator.api.status import Offload
 from finetune_operator.planner.capacity import Capacity, NodeClass
-from finetune_operator.planner.naming import class_tags, option_id
+from finetune_operator.planner.naming import class_order, class_tags, devices_name, strategy_name
 
 ALONE: Final = ((0, Offload.NONE), (2, Offload.OPTIMIZER), (3, Offload.PARAMETERS))
 """ZeRO stages for all weights on one GPU: there is nobody to share with, so a stage is only for what it can offload."""
@@ -29,13 +28,18 @@ moves the frozen weights is left."""
 ADAPTER_TOGETHER: Final = ((0, Offload.NONE), (3, Offload.NONE), (3, Offload.PARAMETERS))
 """Likewise on several GPUs."""
 
+QUANTIZED_ALONE: Final = ((0, Offload.NONE),)
+"""Likewise beside 4-bit weights: they are rounded on the device, which has to hold them all, so none is offloaded."""
+
+QUANTIZED_TOGETHER: Final = ((0, Offload.NONE), (3, Offload.NONE))
+"""Likewise on several GPUs."""
+
 CPU_ONLY: Final = ((0, Offload.NONE),)
 """On a CPU there is nothing to offload to."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """One way, not judged yet."""
+class Candidate(NamedTuple):
+    """One way, not judged yet; a plain tuple, since planning makes thousands."""
 
     id: str
     method: Method
@@ -52,48 +56,53 @@ class Candidate:
 
 
 def enumerate_candidates(method: Method | None, hardware: Hardware, capacity: Capacity) -> tuple[Candidate, ...]:
-    """All candidates in a fixed order; what the job fixes is fixed, even where there isn't enough of it."""
+    """All candidates; what the job fixes is fixed, even where there isn't enough of it.
+
+    Their order doesn't depend on that of the classes.
+    """
     methods = tuple(Method) if method is None else (method,)
     # LoRA first: where both are as good in everything, it is the lighter one
     ordered = sorted(methods, key=lambda m: m is Method.FULL)
-    tags = class_tags(capacity.classes)
+    shapes = tuple(_shapes(hardware, capacity))
     return tuple(
-        candidate
-        for chosen in ordered
-        for node_class, tag in zip(capacity.classes, tags, strict=True)
-        if hardware.accelerator in {None, node_class.device.accelerator}
-        for candidate in _of_class(chosen, node_class, tag, hardware)
+        [
+            Candidate(
+                f"{strategy_name(chosen, stage, offload)}-{name}", chosen, stage, offload, node_class, nodes, devices
+            )
+            for chosen in ordered
+            for name, node_class, nodes, devices in shapes
+            for stage, offload in strategies(chosen, node_class.device.accelerator, nodes * devices)
+        ]
     )
 
 
-def _of_class(method: Method, node_class: NodeClass, tag: str, hardware: Hardware) -> Iterator[Candidate]:
-    kind = node_class.device.accelerator
-    for nodes, devices in device_counts(node_class, hardware):
-        for stage, offload in strategies(method, kind, nodes * devices):
-            yield Candidate(
-                id=option_id(method, (stage, offload), (nodes, devices), tag, kind),
-                method=method,
-                zero_stage=stage,
-                offload=offload,
-                node_class=node_class,
-                nodes=nodes,
-                devices_per_node=devices,
-            )
+def _shapes(hardware: Hardware, capacity: Capacity) -> Iterator[tuple[str, NodeClass, int, int]]:
+    """Classes with the nodes and devices a node to try, as ids call them."""
+    tagged = sorted(zip(capacity.classes, class_tags(capacity.classes), strict=True), key=lambda c: class_order(c[0]))
+    for node_class, tag in tagged:
+        kind = node_class.device.accelerator
+        if hardware.accelerator in {None, kind}:
+            for counts in device_counts(node_class, hardware):
+                yield devices_name(counts, tag, kind), node_class, *counts
 
 
 def strategies(method: Method, kind: Accelerator, world: int) -> Sequence[tuple[int, Offload]]:
     """ZeRO stages and offloads for so many devices of a kind, the plainest first."""
     if kind is Accelerator.CPU:
         return CPU_ONLY
-    if method is Method.LORA:
-        return ADAPTER_ALONE if world == 1 else ADAPTER_TOGETHER
-    return ALONE if world == 1 else TOGETHER
+    if method is Method.FULL:
+        return ALONE if world == 1 else TOGETHER
+    if method is Method.QLORA:
+        return QUANTIZED_ALONE if world == 1 else QUANTIZED_TOGETHER
+    return ADAPTER_ALONE if world == 1 else ADAPTER_TOGETHER
 
 
 def device_counts(node_class: NodeClass, hardware: Hardware) -> tuple[tuple[int, int], ...]:
     """Nodes and devices a node: powers of two, and several nodes only whole, unless the job says otherwise."""
     if node_class.device.accelerator is Accelerator.CPU:
         return ((hardware.nodes or 1, 1),)
+    if node_class.alone and hardware.nodes is None and hardware.devices_per_node is None:
+        return ((1, 1),)
     whole = node_class.devices_per_node
     fixed = hardware.devices_per_node
     devices = (fixed,) if fixed is not None else powers_of_two(whole)

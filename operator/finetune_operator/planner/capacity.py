@@ -1,8 +1,10 @@
 """Hardware as the planner sees it: classes of equal nodes, never single nodes."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from finetune_operator.api.spec import Accelerator
+from finetune_operator.planner.devices import slice_memory
 from finetune_operator.units import Bytes
 
 
@@ -42,11 +44,55 @@ class NodeClass:
     """Local NVMe is there."""
     price_per_device_hour: float | None = None
     """In the user's currency; None where no price is known."""
+    resource: str = ""
+    """What a pod asks for to get a device: nvidia.com/gpu, nvidia.com/mig-1g.10gb, or the DRA device class
+    gpu.nvidia.com; empty for a CPU, and where there is no Kubernetes."""
+    free_devices: tuple[tuple[int, int], ...] = ()
+    """How many devices are free now on how many nodes, the freest first; empty: all on all nodes."""
+    assumed: str = ""
+    """One sentence on what isn't read from the nodes but taken from tables; empty where nothing is."""
 
     @property
     def key(self) -> tuple[str, str, int]:
         """What tells classes apart, and sorts them."""
         return self.name, self.device.product, self.device.memory
+
+    @property
+    def alone(self) -> bool:
+        """Whether a job can use only one of its devices: slices of GPUs.
+
+        A CUDA process sees one MIG slice, and NCCL joins several only as an experiment, without any direct way
+        between them (NVIDIA's MIG guide; NVIDIA/nccl#1716).
+        """
+        return slice_memory(self.device.product) is not None
+
+    def free_nodes(self, devices: int) -> int:
+        """Nodes on which at least so many devices are free now."""
+        if not self.free_devices:
+            return self.nodes
+        return sum(count for free, count in self.free_devices if free >= devices)
+
+    def waits_for(self, nodes: int, devices: int) -> str:
+        """What an option of so many nodes and devices a node waits for; empty where it could start now."""
+        free = self.free_nodes(devices)
+        if free >= nodes:
+            return ""
+        each, verb = ("1 device", "is") if devices == 1 else (f"{devices} devices", "are")
+        if nodes == 1:
+            return f"waits until {each} of a node {verb} free: all such nodes are busier now"
+        return f"waits until {each} {verb} free on {nodes} nodes each: so many are on {_nodes(free)} now"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsupportedDevices:
+    """Accelerators that are there and that nothing trains on yet."""
+
+    kind: str
+    """Such as AMD GPU."""
+    product: str
+    """As a label names it, or the kind again."""
+    devices_per_node: int
+    nodes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,3 +104,19 @@ class Capacity:
     """Where it was read: "this machine" or a file's name; for sentences."""
     max_devices: int | None = None
     """Devices that whoever starts the training can use together; None where there is no such limit."""
+    unsupported: tuple[UnsupportedDevices, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """Nodes that aren't planned with, by reason: cordoned, not ready, tainted dedicated=x:NoSchedule."""
+    notes: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """What was ignored or taken for granted, and on how many nodes; 0 for what concerns the whole."""
+
+    def remarks(self) -> tuple[str, ...]:
+        """A sentence on the nodes that are left out, and the notes."""
+        parts = [f"{count} {reason}" for reason, count in sorted(self.left_out.items(), key=lambda x: (-x[1], x[0]))]
+        told = [f"nodes left out: {', '.join(parts)}"] if parts else []
+        counted = sorted(self.notes.items(), key=lambda x: (-x[1], x[0]))
+        return (*told, *(f"{note} ({_nodes(count)})" if count else note for note, count in counted))
+
+
+def _nodes(count: int) -> str:
+    return "1 node" if count == 1 else f"{count} nodes"

@@ -1,15 +1,27 @@
 """Reasons against a way, cheapest first; the first that holds is told."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from itertools import groupby
+from operator import attrgetter
+from typing import Final, NamedTuple
 
-from finetune_operator.api.spec import Accelerator
+from finetune_operator.api.spec import Accelerator, Method
 from finetune_operator.planner.candidates import Candidate
-from finetune_operator.planner.plan import PrecisionUsed, Rejection, RejectionReason
+from finetune_operator.planner.limits import hourly_cost, too_expensive, too_expensive_an_hour, too_slow
+from finetune_operator.planner.plan import Interval, PrecisionUsed, Rejection, RejectionReason
 from finetune_operator.planner.question import Question
 from finetune_operator.planner.sentences import pair, plural, share
-from finetune_operator.planner.solver import RESERVE, Place, Sized, fits, resolve_precision, solve, usable
+from finetune_operator.planner.solver import (
+    Kind,
+    Place,
+    Sized,
+    Spread,
+    place_of,
+    resolve_precision,
+    solutions_of,
+    usable_bytes,
+)
 from finetune_operator.planner.states import ELEMENT_BYTES, Sharding, optimizer_bytes
 from finetune_operator.planner.workload import Workload
 from finetune_operator.units import MIB, Bytes, gib
@@ -22,82 +34,172 @@ SMALL_FILES: Final = 20 * MIB
 that we know, Llama 3's, has 17 MB."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sizing:
+class Objection(NamedTuple):
+    """What stands against a way; put into words only where it is told, since most of a large cluster's never are."""
+
+    reason: RejectionReason
+    tell: Callable[[], Rejection]
+    need: int | None = None
+    have: int | None = None
+
+
+class Unfit(NamedTuple):
+    """What stands against a way before anything is sized; the words are each way's own."""
+
+    reason: RejectionReason
+    tell: Callable[[Question, Candidate], Rejection]
+
+
+class Sizing(NamedTuple):
     """A candidate that passed the cheap checks, with what it needs."""
 
     candidate: Candidate
     workload: Workload
-    place: Place
+    kind: Kind
     sized: Sized
 
+    @property
+    def place(self) -> Place:
+        """Where it is to run."""
+        return place_of(spread_of(self.candidate), self.candidate.node_class, self.kind)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+    @property
+    def usable(self) -> int:
+        """Bytes of a device that plans may use."""
+        return usable_bytes(self.kind.device, self.kind.margin)
+
+
+class Verdict(NamedTuple):
     """A candidate, judged: viable where nothing stands against it."""
 
     candidate: Candidate
     sizing: Sizing | None
     """None where a cheap check has said no already."""
-    rejection: Rejection | None
+    objection: Objection | None
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """The objection in words."""
+        return None if self.objection is None else self.objection.tell()
+
+
+_Check = Callable[[Question, Sizing], Objection | None]
+"""Of a way that was sized."""
 
 
 def judge(question: Question, candidate: Candidate) -> Verdict:
     """The first reason against it, if there is one."""
-    for check in BEFORE_SIZING:
-        found = check(question, candidate)
-        if found is not None:
-            return Verdict(candidate=candidate, sizing=None, rejection=found)
-    sizing = size(question, candidate)
-    reasons = (check(question, sizing) for check in AFTER_SIZING)
-    first = next((r for r in reasons if r is not None), None)
-    return Verdict(candidate=candidate, sizing=sizing, rejection=first)
+    return judge_all(question, (candidate,))[0]
 
 
-def size(question: Question, candidate: Candidate) -> Sizing:
-    """Solve what is left open of a candidate."""
-    training, node_class = question.spec.training, candidate.node_class
-    place = Place(
-        node_class=node_class,
-        stage=candidate.zero_stage,
-        offload=candidate.offload,
-        nodes=candidate.nodes,
-        devices_per_node=candidate.devices_per_node,
-        precision=resolve_precision(training.precision, node_class.device) or PrecisionUsed.FP32,
+def judge_all(question: Question, candidates: Iterable[Candidate]) -> list[Verdict]:
+    """The first reason against each.
+
+    Neighbours that differ in ZeRO stage and offload alone pass the cheap checks together, or don't.
+    """
+    hardware = question.spec.hardware
+    limits = (
+        (within_duration, hardware.max_duration),
+        (within_hourly_cost, hardware.max_hourly_cost),
+        (within_cost, hardware.max_cost),
     )
-    workload = question.workloads[candidate.method]
-    sized = solve(workload, place, question.data, training.batch_size, training.epochs)
-    return Sizing(candidate=candidate, workload=workload, place=place, sized=sized)
+    checks = (*FITTING, *(check for check, limit in limits if limit is not None))
+    verdicts: list[Verdict] = []
+    for _, alike in groupby(candidates, key=_SHARED):
+        verdicts += _judge_alike(question, tuple(alike), checks)
+    return verdicts
 
 
-def has_devices(question: Question, candidate: Candidate) -> Rejection | None:
-    """As many devices as the option takes are there, and may be used together."""
-    node_class, limit = candidate.node_class, question.capacity.max_devices
-    if candidate.devices_per_node > node_class.devices_per_node or candidate.nodes > node_class.nodes:
-        asked = f"{plural(candidate.nodes, 'node')} with {plural(candidate.devices_per_node, 'device')} each"
-        there = f"{plural(node_class.nodes, 'node')} with {node_class.devices_per_node}"
-        return Rejection(
-            option=candidate.id,
-            reason=RejectionReason.NOT_ENOUGH_DEVICES,
-            message=f"needs {asked}; {question.capacity.origin} has {there} ({node_class.device.product})",
-            remedy="write smaller counts in spec.hardware, or leave them out",
-        )
-    if limit is not None and candidate.world > limit:
-        return Rejection(
-            option=candidate.id,
-            reason=RejectionReason.NOT_ENOUGH_DEVICES,
-            message=f"needs {candidate.world} devices together; whoever starts it here can use at most "
-            f"{plural(limit, 'device')} together",
-            remedy=f"take an option of {plural(limit, 'device')}" if limit else "",
-        )
+_SHARED: Final = attrgetter("method", "nodes", "devices_per_node", "node_class")
+"""What cheap checks look at."""
+
+
+def _judge_alike(question: Question, alike: Sequence[Candidate], checks: Sequence[_Check]) -> list[Verdict]:
+    for check in BEFORE_SIZING:
+        unfit = check(question, alike[0])
+        if unfit is not None:
+            return [Verdict(c, None, Objection(unfit.reason, partial(unfit.tell, question, c))) for c in alike]
+    return [Verdict(s.candidate, s, _object(question, s, checks)) for s in _size(question, alike)]
+
+
+def _object(question: Question, sizing: Sizing, checks: Sequence[_Check]) -> Objection | None:
+    for check in checks:
+        found = check(question, sizing)
+        if found is not None:
+            return found
     return None
 
 
-def computes_precision(question: Question, candidate: Candidate) -> Rejection | None:
+def _size(question: Question, alike: Sequence[Candidate]) -> list[Sizing]:
+    """Solve what is left open of candidates that share method and class."""
+    training, node_class, workload = question.spec.training, alike[0].node_class, question.workloads[alike[0].method]
+    device = node_class.device
+    precision = resolve_precision(training.precision, device) or PrecisionUsed.FP32
+    kind = Kind(device, node_class.cores, precision, question.margin)
+    solutions = solutions_of(workload, kind, question.data, training.batch_size, training.epochs)
+    return [Sizing(c, workload, kind, solutions.at(spread_of(c), node_class)) for c in alike]
+
+
+def spread_of(candidate: Candidate) -> Spread:
+    """How a candidate is spread over its class."""
+    return Spread(candidate.zero_stage, candidate.offload, candidate.nodes, candidate.devices_per_node)
+
+
+def has_devices(question: Question, candidate: Candidate) -> Unfit | None:
+    """As many devices as the option takes are there, and may be used together."""
+    node_class, limit, world = candidate.node_class, question.capacity.max_devices, candidate.world
+    if candidate.devices_per_node > node_class.devices_per_node or candidate.nodes > node_class.nodes:
+        return Unfit(RejectionReason.NOT_ENOUGH_DEVICES, _tell_fewer)
+    if world > 1 and node_class.alone:
+        return Unfit(RejectionReason.NOT_ENOUGH_DEVICES, _tell_slices)
+    if limit is not None and world > limit:
+        return Unfit(RejectionReason.NOT_ENOUGH_DEVICES, partial(_tell_limit, limit))
+    return None
+
+
+def _tell_fewer(question: Question, candidate: Candidate) -> Rejection:
+    node_class = candidate.node_class
+    asked = f"{plural(candidate.nodes, 'node')} with {plural(candidate.devices_per_node, 'device')} each"
+    there = f"{plural(node_class.nodes, 'node')} with {node_class.devices_per_node}"
+    return Rejection(
+        option=candidate.id,
+        reason=RejectionReason.NOT_ENOUGH_DEVICES,
+        message=f"needs {asked}; {question.capacity.origin} has {there} ({node_class.device.product})",
+        remedy="write smaller counts in spec.hardware, or leave them out",
+    )
+
+
+def _tell_slices(question: Question, candidate: Candidate) -> Rejection:
+    del question
+    return Rejection(
+        option=candidate.id,
+        reason=RejectionReason.NOT_ENOUGH_DEVICES,
+        message=f"needs {candidate.world} devices together; slices of a GPU train alone "
+        f"({candidate.node_class.device.product})",
+        remedy="write 1 in spec.hardware for nodes and devicesPerNode, or leave them out",
+    )
+
+
+def _tell_limit(limit: int, question: Question, candidate: Candidate) -> Rejection:
+    del question
+    return Rejection(
+        option=candidate.id,
+        reason=RejectionReason.NOT_ENOUGH_DEVICES,
+        message=f"needs {candidate.world} devices together; whoever starts it here can use at most "
+        f"{plural(limit, 'device')} together",
+        remedy=f"take an option of {plural(limit, 'device')}" if limit else "",
+    )
+
+
+def computes_precision(question: Question, candidate: Candidate) -> Unfit | None:
     """The device computes in the arithmetic that is asked for."""
-    device, asked = candidate.node_class.device, question.spec.training.precision
-    if resolve_precision(asked, device) is not None:
+    if resolve_precision(question.spec.training.precision, candidate.node_class.device) is not None:
         return None
+    return Unfit(RejectionReason.UNSUPPORTED_PRECISION, _tell_precision)
+
+
+def _tell_precision(question: Question, candidate: Candidate) -> Rejection:
+    device, asked = candidate.node_class.device, question.spec.training.precision
     instead = "FP32" if device.accelerator is Accelerator.CPU else "FP16"
     return Rejection(
         option=candidate.id,
@@ -107,11 +209,32 @@ def computes_precision(question: Question, candidate: Candidate) -> Rejection | 
     )
 
 
-def shares_batch(question: Question, candidate: Candidate) -> Rejection | None:
-    """Every device gets as many rows as the others."""
-    batch, world = question.spec.training.batch_size, candidate.world
-    if batch % world == 0:
+def has_weights_to_round(question: Question, candidate: Candidate) -> Unfit | None:
+    """QLoRA rounds 16-bit weights, which a repository with 4-bit ones of its own doesn't have."""
+    if candidate.method is not Method.QLORA or not question.architecture.dequantised:
         return None
+    return Unfit(RejectionReason.UNSUPPORTED_PRECISION, _tell_weights)
+
+
+def _tell_weights(question: Question, candidate: Candidate) -> Rejection:
+    return Rejection(
+        option=candidate.id,
+        reason=RejectionReason.UNSUPPORTED_PRECISION,
+        message=f"needs 16-bit weights to round to 4 bits; this repository of {question.architecture.name} has 4-bit "
+        "ones of its own kind, which are unpacked to be trained",
+        remedy="take a repository with 16-bit weights, or method: LoRA",
+    )
+
+
+def shares_batch(question: Question, candidate: Candidate) -> Unfit | None:
+    """Every device gets as many rows as the others."""
+    if question.spec.training.batch_size % candidate.world == 0:
+        return None
+    return Unfit(RejectionReason.BATCH_NOT_DIVISIBLE, _tell_batch)
+
+
+def _tell_batch(question: Question, candidate: Candidate) -> Rejection:
+    batch, world = question.spec.training.batch_size, candidate.world
     return Rejection(
         option=candidate.id,
         reason=RejectionReason.BATCH_NOT_DIVISIBLE,
@@ -120,37 +243,47 @@ def shares_batch(question: Question, candidate: Candidate) -> Rejection | None:
     )
 
 
-def fits_device(question: Question, sizing: Sizing) -> Rejection | None:
+def fits_device(question: Question, sizing: Sizing) -> Objection | None:
     """The peak fits a device's free memory."""
     del question
-    device = sizing.place.node_class.device
-    if fits(sizing.sized.memory, device):
+    need, usable, free = sizing.sized.total, sizing.usable, sizing.kind.device.free
+    if need <= usable:
         return None
-    need = sizing.sized.memory.device_total
-    have = device.free if need > device.free else Bytes(usable(device))
+    have = free if need > free else usable
+    return Objection(RejectionReason.OUT_OF_MEMORY, lambda: _tell_memory(sizing, need, have), need, have)
+
+
+def _tell_memory(sizing: Sizing, need: int, have: int) -> Rejection:
+    device = sizing.place.node_class.device
     needs, has = pair(need, have)
     unit = "a node" if device.accelerator is Accelerator.CPU else "a device"
     if need > device.free:
         rest = f"{unit} has {has} free of {gib(device.memory)}"
     else:
-        rest = f"{unit} has {has} to plan with: {gib(device.free)} free, {share(RESERVE, 1)} of it kept in reserve"
+        kept = share(sizing.place.margin, 1)
+        rest = f"{unit} has {has} to plan with: {gib(device.free)} free, {kept} of it kept in reserve"
     return Rejection(
         option=sizing.candidate.id,
         reason=RejectionReason.OUT_OF_MEMORY,
         message=f"needs {needs} {unit}, {rest}",
         remedy="",
         need=Bytes(need),
-        have=have,
+        have=Bytes(have),
     )
 
 
-def fits_host(question: Question, sizing: Sizing) -> Rejection | None:
+def fits_host(question: Question, sizing: Sizing) -> Objection | None:
     """What is offloaded, and the processes, fit a node's free RAM."""
     del question
-    node_class = sizing.place.node_class
-    need, have = sizing.sized.memory.host, int(node_class.free_ram * (1 - HOST_RESERVE))
+    node_class = sizing.candidate.node_class
+    need, have = sizing.sized.host, int(node_class.free_ram * (1 - HOST_RESERVE))
     if need <= have:
         return None
+    return Objection(RejectionReason.OUT_OF_HOST_MEMORY, lambda: _tell_host(sizing, need, have), need, have)
+
+
+def _tell_host(sizing: Sizing, need: int, have: int) -> Rejection:
+    node_class = sizing.place.node_class
     needs, has = pair(need, have)
     return Rejection(
         option=sizing.candidate.id,
@@ -163,12 +296,17 @@ def fits_host(question: Question, sizing: Sizing) -> Rejection | None:
     )
 
 
-def fits_disk(question: Question, sizing: Sizing) -> Rejection | None:
+def fits_disk(question: Question, sizing: Sizing) -> Objection | None:
     """Checkpoints and the result fit the disk."""
     need = download_bytes(question) + disk_bytes(question, sizing.workload, sizing.sized.setting.sharding)
-    have = sizing.place.node_class.disk
+    have = sizing.candidate.node_class.disk
     if need <= have:
         return None
+    return Objection(RejectionReason.OUT_OF_DISK, lambda: _tell_disk(question, sizing, need), need, have)
+
+
+def _tell_disk(question: Question, sizing: Sizing, need: int) -> Rejection:
+    have = sizing.place.node_class.disk
     needs, has = pair(need, have)
     keep = question.spec.training.checkpoint.keep
     return Rejection(
@@ -204,15 +342,41 @@ def download_bytes(question: Question) -> int:
     return 0 if question.weight_bytes else 2 * question.architecture.total_parameters
 
 
-BEFORE_SIZING: Final[tuple[Callable[[Question, Candidate], Rejection | None], ...]] = (
+def within_duration(question: Question, sizing: Sizing) -> Objection | None:
+    """The training takes no longer than it may."""
+    return _objection(too_slow(question, sizing.candidate, sizing.sized.pace))
+
+
+def within_cost(question: Question, sizing: Sizing) -> Objection | None:
+    """The training costs no more than it may."""
+    return _objection(too_expensive(question, sizing.candidate, sizing.sized.pace))
+
+
+def within_hourly_cost(question: Question, sizing: Sizing) -> Objection | None:
+    """The devices cost no more an hour than they may."""
+    return _objection(too_expensive_an_hour(question, sizing.candidate))
+
+
+def _objection(found: Rejection | None) -> Objection | None:
+    return None if found is None else Objection(found.reason, lambda: found)
+
+
+def cost_of(sizing: Sizing) -> Interval | None:
+    """What the training costs; None where no price is known."""
+    hourly = hourly_cost(sizing.candidate)
+    return None if hourly is None else sizing.sized.pace.cost(hourly)
+
+
+BEFORE_SIZING: Final[tuple[Callable[[Question, Candidate], Unfit | None], ...]] = (
     has_devices,
     computes_precision,
+    has_weights_to_round,
     shares_batch,
 )
 """Checks that need no arithmetic."""
 
-AFTER_SIZING: Final[tuple[Callable[[Question, Sizing], Rejection | None], ...]] = (fits_device, fits_host, fits_disk)
-"""Checks of what the solved setting needs."""
+FITTING: Final[tuple[_Check, ...]] = (fits_device, fits_host, fits_disk)
+"""Checks of what the solved setting needs; a job's own limits come after them."""
 
 NEEDS_HARDWARE: Final = frozenset({RejectionReason.OUT_OF_MEMORY, RejectionReason.OUT_OF_HOST_MEMORY})
 """Reasons that other hardware would help against."""

@@ -4,25 +4,25 @@ from dataclasses import dataclass
 
 from finetune_operator.api.spec import Accelerator, FineTuneJobSpec, Method
 from finetune_operator.api.status import Checkpointing, Offload
-from finetune_operator.planner.architecture import read_architecture
+from finetune_operator.planner.activations import HALF, WIDE
+from finetune_operator.planner.architecture import Norm, read_architecture
 from finetune_operator.planner.facts import Facts
+from finetune_operator.planner.head import CPU_TILE_BYTES, TILE_TOKENS, head_copy_bytes, tile_columns
 from finetune_operator.planner.memory import (
     ALLOCATOR_SHARE,
     COLLECTIVES,
-    CPU_TILE_BYTES,
-    DRIVER_CONTEXT,
     PROCESS,
-    TILE_TOKENS,
+    TURING_CONTEXT,
     Peak,
-    Setting,
-    head_copy_bytes,
     heap_bytes,
     layer_bytes,
+    merged_bytes,
     moments,
-    tile_columns,
+    working_activations,
 )
 from finetune_operator.planner.plan import Plan, PrecisionUsed
 from finetune_operator.planner.sentences import plural, share
+from finetune_operator.planner.setting import DRIVER_CONTEXT, Setting
 from finetune_operator.planner.states import ELEMENT_BYTES, Sharding, device_states, optimizer_bytes
 from finetune_operator.planner.workload import Workload, read_workload
 from finetune_operator.units import Bytes, gib, human_count
@@ -69,7 +69,7 @@ class _Known:
 
 def explain(plan: Plan, spec: FineTuneJobSpec, facts: Facts) -> Explanation:
     """The arithmetic of a plan that was made from that job and those facts."""
-    workload = read_workload(read_architecture(facts.model.config), plan.method, spec.adapter)
+    workload = read_workload(read_architecture(facts.model.config), plan.method, spec.adapter, spec.objective)
     setting = setting_of(plan, facts.dataset.longest)
     found = moments(workload, setting, device_states(workload, setting.sharding))
     peak = max(found, key=lambda name: found[name])
@@ -102,6 +102,7 @@ def setting_of(plan: Plan, longest: int) -> Setting:
         length=longest,
         accumulation=plan.accumulation,
         checkpointing=plan.checkpointing,
+        context=DRIVER_CONTEXT if plan.node_class.device.bf16 else TURING_CONTEXT,
     )
 
 
@@ -115,8 +116,17 @@ def _shared(known: _Known, from_stage: int) -> str:
 def _weights(known: _Known) -> str:
     w = known.workload
     own = human_count(w.trainable)
-    what = f"{human_count(w.frozen)} frozen and {own} adapter" if w.frozen else own
-    return f"{what} parameters x {known.element} bytes{_shared(known, 3)}"
+    if not w.frozen:
+        return f"{own} parameters x {known.element} bytes{_shared(known, 3)}"
+    if w.method is Method.FULL:
+        return f"{own} parameters, and a reference model's, x {known.element} bytes{_shared(known, 3)}"
+    if not w.quantised:
+        what = f"{human_count(w.frozen)} frozen and {own} adapter"
+        return f"{what} parameters x {known.element} bytes{_shared(known, 3)}"
+    packed = f"{human_count(w.quantised)} in 4 bits x {w.recipe.quantised_bytes:.4f} bytes"
+    plain = f"{human_count(w.frozen - w.quantised)} not quantised and {own} adapter x {known.element} bytes"
+    shared = _shared(known, 3)
+    return f"({packed}; {plain}){shared}" if shared else f"{packed}; {plain}"
 
 
 def _gradients(known: _Known) -> str:
@@ -143,34 +153,67 @@ def _optimizer(known: _Known) -> str:
 
 
 def _activations(known: _Known) -> str:
-    s, a = known.setting, known.workload.architecture
-    rows = f"{plural(s.micro_batch, 'row')} of {s.length} tokens"
-    layer = layer_bytes(known.workload, s)
-    if s.checkpointing is Checkpointing.NONE:
-        kept = f"{rows} x {a.layers} layers x {human_count(layer // s.tokens)} bytes a token"
-    else:
-        kept = f"{rows} x {a.layers} layers' inputs of {human_count(known.element * a.hidden)} bytes a token"
-        if known.peak is Peak.BACKWARD:
-            kept += f", and one layer's own, computed again: {gib(layer)}"
-    return kept + (", and its gradients" if known.peak is Peak.BACKWARD else "")
+    s, w = known.setting, known.workload
+    if known.peak is Peak.GENERATION:
+        return f"keys and values of {plural(s.micro_batch, 'row')} of {s.length} tokens that the model writes"
+    kept = _kept(known)
+    if known.peak is Peak.FORWARD and w.merged:
+        return f"{kept}; DoRA's copies to measure a weight's rows: {gib(merged_bytes(w))}"
+    return f"{kept}{_working(known)}" if known.peak is Peak.BACKWARD else kept
+
+
+def _kept(known: _Known) -> str:
+    """What all layers keep for the backward pass."""
+    s, w = known.setting, known.workload
+    rows = f"{plural(s.micro_batch * w.sequences, 'row')} of {s.length} tokens"
+    if s.checkpointing is not Checkpointing.NONE:
+        each = human_count(known.element * w.architecture.hidden)
+        return f"{rows} x {w.architecture.layers} layers' inputs of {each} bytes a token"
+    tokens = s.tokens * w.sequences
+    each_kind = (
+        f"{c.layers} layers x {human_count(layer_bytes(c, s, w.sequences) // tokens)} bytes a token" for c in w.costs
+    )
+    return f"{rows} x {' and '.join(each_kind)}"
+
+
+def _working(known: _Known) -> str:
+    """What one layer's backward pass adds to that."""
+    s, w = known.setting, known.workload
+    parts = ["its gradients"]
+    if s.checkpointing is not Checkpointing.NONE:
+        parts.insert(0, "its own activations, computed again")
+    if w.unpacked:
+        parts.append(f"4-bit weights unpacked one at a time, at most {gib(HALF * w.unpacked)}")
+    if w.merged:
+        parts.append(f"or DoRA's copies to measure a weight's rows, {gib(merged_bytes(w))}")
+    return f"; one layer's backward pass {gib(working_activations(w, s))}: {', '.join(parts)}"
 
 
 def _logits(known: _Known) -> str:
     s, a = known.setting, known.workload.architecture
+    tokens = s.tokens * known.workload.sequences
     full = known.workload.method is Method.FULL
     head = f"{human_count(a.vocab)} entries x {human_count(a.hidden)}"
     if known.peak is not Peak.LOSS:
         return f"the output head's own gradient: {head} x {known.element} bytes"
     on_cpu = s.accelerator is Accelerator.CPU
-    tile = f"a tile of {min(s.tokens, TILE_TOKENS)} x {tile_columns(known.workload, s)} logits"
+    tile = f"a tile of {min(tokens, TILE_TOKENS)} x {tile_columns(known.workload, s)} logits"
     width = known.element + (CPU_TILE_BYTES if on_cpu else 0)
     own = f"; the head's own gradient: {head} x {4 + known.element} bytes" if full else ""
     copied = head_copy_bytes(known.workload, s)
     copy = f"; its part of the head x 4 bytes: {gib(copied)}" if copied else ""
-    return f"{tile} x {width} bytes{copy}; {s.tokens} tokens x {a.hidden} x {8 + known.element} bytes{own}"
+    return f"{tile} x {width} bytes{copy}; {tokens} tokens x {a.hidden} x {_row_bytes(known)} bytes{own}"
+
+
+def _row_bytes(known: _Known) -> int:
+    """What the head takes for each element of a row: the last norm's copy, the row, its gradient."""
+    wide = known.workload.architecture.norm is not Norm.LAYER
+    return (WIDE if wide else known.element) + known.element + WIDE
 
 
 def _gathered(known: _Known) -> str:
+    if known.peak is Peak.LOADING:
+        return "the rest of the 4-bit weights, which are made as a whole before they are divided"
     return f"weights gathered for the layers at work, at most about 1.0 B x {known.element} bytes, and the embeddings"
 
 
@@ -179,7 +222,9 @@ def _context(known: _Known) -> str:
         heap = gib(heap_bytes(known.workload, known.setting))
         return f"{gib(PROCESS)} for Python, torch and what stands on them, {heap} that the heap keeps of freed tensors"
     links = f", {gib(COLLECTIVES)} for NCCL" if known.plan.world > 1 else ""
-    return f"{gib(DRIVER_CONTEXT)} for the driver{links}, {share(ALLOCATOR_SHARE, 1)} of the rest for the allocator"
+    return (
+        f"{gib(known.setting.context)} for the driver{links}, {share(ALLOCATOR_SHARE, 1)} of the rest for the allocator"
+    )
 
 
 def _host(known: _Known) -> Line | None:

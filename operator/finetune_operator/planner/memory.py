@@ -1,19 +1,23 @@
 """Peak memory of one device: a sum of terms at the moment when it is highest."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from enum import StrEnum
+from functools import lru_cache, partial
 from typing import Final, NamedTuple
 
-from finetune_operator.api.spec import Accelerator, Method
-from finetune_operator.api.status import Checkpointing
-from finetune_operator.planner.plan import MemoryEstimate
+from finetune_operator.api.spec import Accelerator, Objective
+from finetune_operator.api.status import Checkpointing, Offload
+from finetune_operator.planner.activations import HALF, WIDE, TokenCost
+from finetune_operator.planner.deferred import Remembered
+from finetune_operator.planner.head import embedding_gradient_bytes, head_gradient_bytes, logits_bytes, tile_bytes
+from finetune_operator.planner.plan import MemoryEstimate, PrecisionUsed
+from finetune_operator.planner.setting import Cut, Setting
 from finetune_operator.planner.states import ELEMENT_BYTES, Sharding, States, device_states, host_bytes
 from finetune_operator.planner.workload import Workload
 from finetune_operator.units import GIB, MIB, Bytes
 
-DRIVER_CONTEXT: Final = 560 * MIB
-"""What a CUDA context and its kernels take outside of the allocator, cuBLAS's workspace included: H100's 560 MiB, the
-most of any common card (A100 480, consumer 300 to 400, T4 141)."""
+TURING_CONTEXT: Final = 141 * MIB
+"""The same on GPUs without bfloat16, which are of Turing's or an older kind: a T4, measured in 79 runs."""
 
 COLLECTIVES: Final = 600 * MIB
 """NCCL's buffers where there is more than one device: published figures are 0.3 to 1 GB."""
@@ -32,34 +36,26 @@ the C library's heap, and compiled kernels for each length. Measured, over 96 an
 CPU_HEAP_LIMIT: Final = 2 * GIB
 """No more is expected of that: the largest blocks, over 32 MiB, always go back, and oneDNN keeps 1024 kernels."""
 
-TILE_TOKENS: Final = 4096
-"""Rows of the tile in which TRL 1.16 computes the output head."""
 
-TILE_VOCABULARY: Final = 32_768
-"""Columns of that tile; the buffer has them all even for a smaller vocabulary, which only a GPU pays for: a CPU's
-memory is taken when it is first written to."""
+class Passing(NamedTuple):
+    """What a micro-batch takes, however the state is spread over devices."""
 
-CPU_TILE_BYTES: Final = 32
-"""Without Triton the loss of a tile is computed by torch operators, in 32 bits: at most eight copies of it at once."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """How a workload is run: everything that memory depends on."""
-
-    accelerator: Accelerator
-    sharding: Sharding
-    ranks_per_node: int
-    micro_batch: int
-    length: int
-    """Tokens of the longest row: the peak is when it comes."""
-    accumulation: int
-    checkpointing: Checkpointing
-
-    @property
-    def tokens(self) -> int:
-        """Padded tokens of a micro-batch."""
-        return self.micro_batch * self.length
+    kept: int
+    """Activations that are there when the backward pass begins."""
+    working: int
+    """More activations while a layer's backward pass runs."""
+    logits: int
+    returned: int
+    """Gradients of the layers' inputs, where they stay."""
+    cache: int
+    """Keys and values, where the model answers by itself."""
+    merged: int
+    head: int
+    """The head's gradient while the layers' backward passes run."""
+    second: int
+    """A tied embedding's second gradient."""
+    heap: int
+    """What a CPU's process keeps of what it has freed; 0 on a GPU."""
 
 
 class Moment(NamedTuple):
@@ -76,6 +72,12 @@ class Moment(NamedTuple):
 class Peak(StrEnum):
     """The moments that can be the highest, in the order in which they come."""
 
+    LOADING = "loading"
+    """4-bit weights are made on every device as a whole before ZeRO-3 divides them."""
+    GENERATION = "generation"
+    """The model answers by itself, and keeps keys and values of all tokens."""
+    FORWARD = "forward pass"
+    """The last layer's, while everything that the others kept is there."""
     LOSS = "loss"
     """All layers are through, the loss is computed over the vocabulary."""
     BACKWARD = "backward pass"
@@ -85,16 +87,11 @@ class Peak(StrEnum):
     STEP = "optimizer step"
 
 
-def estimate(workload: Workload, setting: Setting, states: States | None = None) -> MemoryEstimate:
-    """The peak of one device by component; the components add up to it exactly.
-
-    Args:
-        workload: what is trained.
-        setting: how.
-        states: of that workload and sharding, where they are known already.
-    """
-    known = states if states is not None else device_states(workload, setting.sharding)
-    peak = max(moments(workload, setting, known).values())
+def estimate(workload: Workload, setting: Setting) -> MemoryEstimate:
+    """The peak of one device by component; the components add up to it exactly."""
+    known = device_states(workload, setting.sharding)
+    passing = _passing_of(workload, setting)
+    peak = max(_moments(known, passing, setting.accumulation))
     rest = known.weights + known.optimizer + peak.total
     return MemoryEstimate(
         weights=Bytes(known.weights),
@@ -104,124 +101,212 @@ def estimate(workload: Workload, setting: Setting, states: States | None = None)
         logits=Bytes(peak.logits),
         buckets=Bytes(peak.buckets),
         gathered=Bytes(peak.gathered),
-        context=Bytes(_context(workload, setting, rest)),
-        host=Bytes(_host(workload, setting)),
+        context=Bytes(_context(setting, passing, rest)),
+        host=Bytes(host_of(workload, setting)),
     )
+
+
+def device_bytes(workload: Workload, setting: Setting, states: States, cut: Cut) -> int:
+    """What one device must hold where the setting's rows are cut in that way: the total alone, of many to compare."""
+    return device_needs(workload, setting, states)(cut)
+
+
+def device_needs(workload: Workload, setting: Setting, states: States) -> Callable[[Cut], int]:
+    """The same for any way to cut the rows: what doesn't depend on it is found once."""
+    passings, state = _passings_of(workload, setting), states.weights + states.optimizer
+
+    def need(cut: Cut) -> int:
+        passing = passings[cut.micro_batch, cut.accumulation > 1, cut.checkpointing]
+        rest = state + max(_totals(states, passing, cut.accumulation))
+        return rest + _context(setting, passing, rest)
+
+    return need
 
 
 def moments(workload: Workload, setting: Setting, states: States) -> dict[Peak, Moment]:
     """What is there at each moment."""
-    # gradients of earlier micro-batches are there while this one's activations are
-    carried = states.accumulated if setting.accumulation > 1 else 0
-    kept, held = kept_activations(workload, setting), states.buckets + states.gathered
-    logits, head = logits_bytes(workload, setting), head_gradient_bytes(workload, setting)
-    working = kept + working_activations(workload, setting)
-    second = embedding_gradient_bytes(workload, setting)
-    buckets, gathered = states.buckets, states.gathered
-    return {
-        Peak.LOSS: Moment(carried + kept + logits + held, carried, kept, logits, buckets, gathered),
-        Peak.BACKWARD: Moment(carried + working + head + held, carried, working, head, buckets, gathered),
-        Peak.GRADIENTS: Moment(states.accumulated + second + held, states.accumulated, 0, second, buckets, gathered),
-        Peak.STEP: Moment(states.step_gradients + buckets, states.step_gradients, 0, 0, buckets, 0),
-    }
+    passing = _passing_of(workload, setting)
+    return dict(zip(Peak, _moments(states, passing, setting.accumulation), strict=True))
 
 
-def _host(workload: Workload, setting: Setting) -> int:
-    """A CPU is its own host: everything is in the device's memory already."""
+def _moments(states: States, passing: Passing, accumulation: int) -> tuple[Moment, ...]:
+    """One for each peak, in that order."""
+    _, generation, forward, loss, backward, gradients, step = _totals(states, passing, accumulation)
+    carried, all_gradients = _carried(states, accumulation), states.accumulated
+    buckets, gathered, rooted, kept = states.buckets, states.gathered, states.rooted, passing.kept
+    working = kept + passing.working + states.returned * passing.returned
+    return (
+        Moment(states.undivided, 0, 0, 0, 0, states.undivided),
+        Moment(generation, carried, passing.cache, 0, buckets, gathered),
+        Moment(forward, carried, kept + passing.merged, 0, buckets, gathered),
+        Moment(loss, carried, kept, passing.logits, buckets, rooted),
+        Moment(backward, carried, working, passing.head, buckets, gathered),
+        Moment(gradients, all_gradients, 0, passing.second, buckets, gathered),
+        Moment(step, states.step_gradients, 0, 0, states.step_buckets, 0),
+    )
+
+
+def _totals(states: States, passing: Passing, accumulation: int) -> tuple[int, ...]:
+    """What is there at each moment, all together."""
+    buckets, kept = states.buckets, passing.kept
+    held = buckets + states.gathered
+    before = _carried(states, accumulation) + held
+    return (
+        states.undivided,
+        before + passing.cache,
+        before + kept + passing.merged,
+        before - states.gathered + states.rooted + kept + passing.logits,
+        before + kept + passing.working + states.returned * passing.returned + passing.head,
+        held + states.accumulated + passing.second,
+        states.step_buckets + states.step_gradients,
+    )
+
+
+def _carried(states: States, accumulation: int) -> int:
+    """Gradients of earlier micro-batches are there while this one's activations are."""
+    return states.accumulated if accumulation > 1 else 0
+
+
+class _Rows(NamedTuple):
+    """All that a micro-batch's memory depends on beside the workload and how it is cut."""
+
+    accelerator: Accelerator
+    precision: PrecisionUsed
+    length: int
+    packed: bool
+
+
+_Shape = tuple[int, bool, Checkpointing]
+"""What it depends on of how rows are cut: micro-batch, whether it is one of several, checkpointing."""
+
+
+def _passing_of(workload: Workload, setting: Setting) -> Passing:
+    return _passings_of(workload, setting)[setting.micro_batch, setting.accumulation > 1, setting.checkpointing]
+
+
+def _passings_of(workload: Workload, setting: Setting) -> Remembered[_Shape, Passing]:
+    return _passings(workload, _Rows(setting.accelerator, setting.sharding.precision, setting.length, setting.packed))
+
+
+@lru_cache(maxsize=512)
+def _passings(workload: Workload, rows: _Rows) -> Remembered[_Shape, Passing]:
+    return Remembered(partial(_passing, workload, rows))
+
+
+def _passing(workload: Workload, rows: _Rows, shape: _Shape) -> Passing:
+    micro_batch, accumulates, checkpointing = shape
+    # one device stands for any number of them
+    setting = Setting(
+        accelerator=rows.accelerator,
+        sharding=Sharding(stage=0, offload=Offload.NONE, world=1, precision=rows.precision),
+        ranks_per_node=1,
+        micro_batch=micro_batch,
+        length=rows.length,
+        accumulation=2 if accumulates else 1,
+        checkpointing=checkpointing,
+        packed=rows.packed,
+    )
+    return Passing(
+        kept=kept_activations(workload, setting),
+        working=working_activations(workload, setting),
+        logits=logits_bytes(workload, setting),
+        returned=_returned(workload, setting),
+        cache=cache_bytes(workload, setting),
+        merged=merged_bytes(workload),
+        head=head_gradient_bytes(workload, setting),
+        second=embedding_gradient_bytes(workload, setting),
+        heap=heap_bytes(workload, setting) if rows.accelerator is Accelerator.CPU else 0,
+    )
+
+
+def _returned(workload: Workload, setting: Setting) -> int:
+    """Gradients of the layers' inputs, but for the last one's and that of the layer at work."""
+    layers = max(0, workload.architecture.layers - 2)
+    return layers * _residual_bytes(workload, setting) * setting.tokens * workload.sequences
+
+
+def host_of(workload: Workload, setting: Setting) -> int:
+    """RAM a node outside of devices; a CPU is its own host: everything is in the device's memory already."""
     if setting.accelerator is Accelerator.CPU:
         return 0
     return host_bytes(workload, setting.sharding, setting.ranks_per_node, accumulates=setting.accumulation > 1)
 
 
-def layer_bytes(workload: Workload, setting: Setting) -> int:
+def layer_bytes(cost: TokenCost, setting: Setting, sequences: int = 1) -> int:
     """What one layer keeps of a micro-batch for its backward pass."""
-    kept, element = workload.activations, ELEMENT_BYTES[setting.sharding.precision]
+    element = ELEMENT_BYTES[setting.sharding.precision]
     # CUDA's dropout keeps a mask of bytes, the CPU's one in the arithmetic of the run
     mask = element if setting.accelerator is Accelerator.CPU else 1
-    token = kept.fixed_bytes + element * kept.elements + (element + mask) * kept.dropped
-    if setting.micro_batch > 1:
+    token = cost.fixed_bytes + element * cost.elements + (element + mask) * cost.dropped + cost.scores * setting.length
+    if setting.padded(sequences) and cost.fused_attention:
         # rows of different lengths are padded, and attention gets a mask with a value for each pair of tokens
-        token += element * (kept.masked + setting.length)
-    return token * setting.tokens
+        token += element * (cost.masked + setting.length)
+    return token * setting.tokens * sequences
 
 
 def kept_activations(workload: Workload, setting: Setting) -> int:
     """Activations that are there when the backward pass begins: of all layers, or their inputs alone."""
-    element, layers = ELEMENT_BYTES[setting.sharding.precision], workload.architecture.layers
+    sequences = workload.sequences
+    tokens = setting.tokens * sequences
     # one mask of a byte for each pair of tokens is shared by all layers
-    mask = setting.length * setting.tokens if setting.micro_batch > 1 else 0
+    mask = setting.length * tokens if setting.padded(sequences) else 0
     if setting.checkpointing is Checkpointing.NONE:
-        return mask + layers * layer_bytes(workload, setting)
-    return mask + layers * element * workload.architecture.hidden * setting.tokens
+        return mask + sum(c.layers * layer_bytes(c, setting, sequences) for c in workload.costs)
+    return mask + workload.architecture.layers * _residual_bytes(workload, setting) * tokens
+
+
+def _residual_bytes(workload: Workload, setting: Setting) -> int:
+    """A token's tensor that goes from layer to layer."""
+    element = WIDE if workload.recipe.wide_residual else ELEMENT_BYTES[setting.sharding.precision]
+    return element * workload.architecture.hidden
 
 
 def working_activations(workload: Workload, setting: Setting) -> int:
     """What one layer's backward pass adds: with checkpointing the layer's activations too, computed again."""
-    element = ELEMENT_BYTES[setting.sharding.precision]
-    transient = element * workload.activations.transient * setting.tokens
+    return max(_working(workload, c, setting) for c in workload.costs)
+
+
+def _working(workload: Workload, cost: TokenCost, setting: Setting) -> int:
+    element, tokens = ELEMENT_BYTES[setting.sharding.precision], setting.tokens * workload.sequences
+    token = cost.working_bytes + element * cost.working
+    if cost.working_scores:
+        # attention's turn comes when the feed-forward part has let go of what it kept
+        token = max(token, cost.working_scores * setting.length - element * cost.passed)
+    transient = max(token * tokens, merged_bytes(workload))
+    if workload.unpacked:
+        transient = max(transient, element * cost.multiplied * tokens + HALF * workload.unpacked)
     if setting.checkpointing is Checkpointing.NONE:
         return transient
-    return layer_bytes(workload, setting) + transient
+    return layer_bytes(cost, setting, workload.sequences) + transient
 
 
-def logits_bytes(workload: Workload, setting: Setting) -> int:
-    """TRL's fused output head: one tile of logits, the head's input and its gradient, the head's own gradient."""
-    element, hidden = ELEMENT_BYTES[setting.sharding.precision], workload.architecture.hidden
-    # the final norm's 32-bit copy, the rows that the head reads, their gradient in 32 bits
-    rows = setting.tokens * hidden * (4 + element + 4)
-    return _tile_bytes(workload, setting) + rows + _head_gradient(workload, 4 + element)
-
-
-def tile_columns(workload: Workload, setting: Setting) -> int:
-    """Entries of the vocabulary that a tile of logits takes memory for."""
-    on_cpu = setting.accelerator is Accelerator.CPU
-    return min(workload.architecture.vocab, TILE_VOCABULARY) if on_cpu else TILE_VOCABULARY
-
-
-def _tile_bytes(workload: Workload, setting: Setting) -> int:
-    element, columns = ELEMENT_BYTES[setting.sharding.precision], tile_columns(workload, setting)
-    logits = min(setting.tokens, TILE_TOKENS) * columns
-    if setting.accelerator is not Accelerator.CPU:
-        return logits * element
-    return logits * (element + CPU_TILE_BYTES) + head_copy_bytes(workload, setting)
-
-
-def head_copy_bytes(workload: Workload, setting: Setting) -> int:
-    """A tile's part of the head, which a CPU copies to multiply in 32 bits where it has fewer."""
-    if setting.accelerator is not Accelerator.CPU or ELEMENT_BYTES[setting.sharding.precision] == 4:
+def cache_bytes(workload: Workload, setting: Setting) -> int:
+    """Keys and values of all tokens, where the objective has the model answer by itself."""
+    if workload.objective is not Objective.GRPO:
         return 0
-    return 4 * tile_columns(workload, setting) * workload.architecture.hidden
+    groups = workload.architecture.groups
+    each = sum(g.count * (g.attention.key_width + g.attention.value_width) for g in groups)
+    return ELEMENT_BYTES[setting.sharding.precision] * each * setting.tokens
 
 
-def head_gradient_bytes(workload: Workload, setting: Setting) -> int:
-    """The head's own gradient while the layers' backward passes run.
-
-    A tied one waits there for the embedding's; another is added to what earlier micro-batches left, if there were any.
-    """
-    if setting.accumulation > 1 and not workload.architecture.tied:
-        return 0
-    return _head_gradient(workload, ELEMENT_BYTES[setting.sharding.precision])
-
-
-def embedding_gradient_bytes(workload: Workload, setting: Setting) -> int:
-    """A tied embedding gets a second gradient of the same size before the two are added."""
-    if not workload.architecture.tied:
-        return 0
-    return _head_gradient(workload, ELEMENT_BYTES[setting.sharding.precision])
-
-
-def _head_gradient(workload: Workload, width: int) -> int:
-    return width * workload.architecture.embedding_parameters if workload.method is Method.FULL else 0
+def merged_bytes(workload: Workload) -> int:
+    """What DoRA takes for a moment in each module's forward pass."""
+    return HALF * workload.merged
 
 
 def heap_bytes(workload: Workload, setting: Setting) -> int:
     """What a CPU's process keeps of what it has freed."""
-    passing = kept_activations(workload, setting) + _tile_bytes(workload, setting)
+    passing = kept_activations(workload, setting) + tile_bytes(workload, setting)
     return min(CPU_HEAP_LIMIT, round(CPU_HEAP_SHARE * passing))
 
 
-def _context(workload: Workload, setting: Setting, rest: int) -> int:
+def _context(setting: Setting, passing: Passing, rest: int) -> int:
     if setting.accelerator is Accelerator.CPU:
-        return PROCESS + heap_bytes(workload, setting)
+        return PROCESS + passing.heap
+    return context_bytes(setting, rest)
+
+
+def context_bytes(setting: Setting, allocated: int) -> int:
+    """What a GPU needs outside of what the allocator hands out: driver, NCCL, and what can't be given back."""
     collectives = COLLECTIVES if setting.sharding.world > 1 else 0
-    return DRIVER_CONTEXT + collectives + round(ALLOCATOR_SHARE * rest)
+    return setting.context + collectives + round(ALLOCATOR_SHARE * allocated)

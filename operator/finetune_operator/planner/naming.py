@@ -2,7 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import cache
+from itertools import count
 from typing import Final
 
 from finetune_operator.api.spec import Accelerator, Method
@@ -27,17 +29,33 @@ def marketing_size(memory: int) -> int:
     return next((s for s in SIZES if size - 0.005 <= s and s * (1 - SHORTFALL) <= size), max(1, up))
 
 
+def class_order(node: NodeClass) -> tuple[object, ...]:
+    """What classes are sorted by, so that nothing depends on the order in which they were found."""
+    price = -1.0 if node.price_per_device_hour is None else node.price_per_device_hour
+    device = node.device.accelerator.value, node.device.free, node.device.bf16, node.device.peak_flops
+    amounts = node.devices_per_node, node.nodes, node.cores, node.ram, node.free_ram, node.disk
+    return (*node.key, *device, *amounts, node.nvme, price, node.resource, node.free_devices, node.assumed)
+
+
 def class_tags(classes: Sequence[NodeClass]) -> tuple[str, ...]:
-    """What ids call each class: cpu or its memory; with its product, and then its own name, where that isn't enough."""
+    """What ids call each class: cpu or its memory; with its product, and then its own name, where that isn't enough.
+
+    Classes that no name tells apart are numbered in the order of what they hold. The order of the classes doesn't
+    matter: each gets the same tag in any.
+    """
     short = [_short(c) for c in classes]
     product = [f"{s}-{slug(c.device.product)}" for s, c in zip(short, classes, strict=True)]
     named = [f"{s}-{slug(c.name)}" for s, c in zip(short, classes, strict=True)]
-    numbered = [f"{s}-{i}" for i, s in enumerate(short, start=1)]
-    chosen = [
-        next((option[i] for option in (short, product, named) if _alone(option, i)), numbered[i])
-        for i in range(len(classes))
-    ]
-    return tuple(chosen)
+    taken = {*short, *product, *named}
+    chosen: dict[int, str] = {}
+    for index in sorted(range(len(classes)), key=lambda i: class_order(classes[i])):
+        apart = (t[index] for t in (short, product, named) if _alone(t, index) and t[index] not in chosen.values())
+        chosen[index] = next(apart, "") or _numbered(short[index], {*taken, *chosen.values()})
+    return tuple(chosen[i] for i in range(len(classes)))
+
+
+def _numbered(short: str, taken: Collection[str]) -> str:
+    return next(tag for tag in (f"{short}-{n}" for n in count(1)) if tag not in taken)
 
 
 def slug(text: str) -> str:
@@ -50,17 +68,25 @@ def option_id(
     method: Method, sharding: tuple[int, Offload], counts: tuple[int, int], tag: str, kind: Accelerator
 ) -> str:
     """Such as lora-1x24g, full-z3-4x80g, full-z2-offload-1x80g, full-z3-2x8x80g, lora-cpu."""
-    stage, offload = sharding
+    return f"{strategy_name(method, *sharding)}-{devices_name(counts, tag, kind)}"
+
+
+def devices_name(counts: tuple[int, int], tag: str, kind: Accelerator) -> str:
+    """The second half of an id: 1x24g, 2x8x80g, cpu."""
     nodes, devices = counts
+    if kind is Accelerator.CPU:
+        return f"{nodes}x{tag}" if nodes > 1 else tag
+    return f"{nodes}x{devices}x{tag}" if nodes > 1 else f"{devices}x{tag}"
+
+
+@cache
+def strategy_name(method: Method, stage: int, offload: Offload) -> str:
+    """The first half of an id: lora, full-z3, full-z2-offload."""
     parts = [method.value.lower()]
     if stage:
         parts.append(f"z{stage}")
     if offload is not Offload.NONE:
         parts.append("offload")
-    if kind is Accelerator.CPU:
-        parts.append(f"{nodes}x{tag}" if nodes > 1 else tag)
-    else:
-        parts.append(f"{nodes}x{devices}x{tag}" if nodes > 1 else f"{devices}x{tag}")
     return "-".join(parts)
 
 

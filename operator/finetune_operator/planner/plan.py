@@ -1,6 +1,7 @@
 """The planner's answer as values."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Final
 
@@ -30,6 +31,10 @@ class RejectionReason(StrEnum):
     NOT_ENOUGH_DEVICES = "NotEnoughDevices"
     UNSUPPORTED_PRECISION = "UnsupportedPrecision"
     BATCH_NOT_DIVISIBLE = "BatchNotDivisible"
+    TOO_SLOW = "TooSlow"
+    TOO_EXPENSIVE = "TooExpensive"
+    PRICE_UNKNOWN = "PriceUnknown"
+    UNSUPPORTED_ACCELERATOR = "UnsupportedAccelerator"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +92,16 @@ class Plan:
     accumulation: int
     checkpointing: Checkpointing
     memory: MemoryEstimate
+    allocated: Bytes
+    """Tensors on one device at the peak, as torch counts them: what the estimate says without its context."""
+    reserved: Bytes
+    """What the allocator has taken by then: tensors and its cache."""
+    process: Bytes
+    """What tools such as nvidia-smi show: driver and NCCL, too; for a CPU the process's resident memory."""
     available: Bytes
     """Free memory of a device."""
+    margin: float
+    """Share of it that isn't counted on."""
     disk: Bytes
     """What the run writes at most: kept checkpoints and one in the making, staged result and result."""
     total_parameters: int
@@ -101,6 +114,8 @@ class Plan:
     cost: Interval | None
     quality: str
     best_for: str
+    serving: str
+    """Where the result can serve, and the device memory that this takes."""
     tight: bool
     """Under a fifth of the free memory is to spare."""
     because: str
@@ -110,6 +125,11 @@ class Plan:
     def world(self) -> int:
         """Number of devices."""
         return self.nodes * self.devices_per_node
+
+    @property
+    def kept_back(self) -> Bytes:
+        """Bytes of the free memory that aren't counted on."""
+        return Bytes(self.available - int(self.available * (1 - self.margin)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +175,8 @@ class Rejection:
     have: Bytes | None = None
     advice: Advice | None = None
     """Hardware that this method would take, where hardware is what lacks."""
+    likewise: tuple[str, ...] = ()
+    """Ids of other options of which the same would be said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,10 +188,12 @@ class PlanSet:
     rejected: tuple[Rejection, ...]
     """The instructive ones."""
     advice: Advice | None
-    """Set where nothing is viable."""
-    unlisted: tuple[Plan, ...] = ()
-    """Viable too, but no better in anything than a listed one; may be chosen all the same."""
-    other_rejected: tuple[Rejection, ...] = ()
+    """Set where nothing is viable: of the methods that were asked about the one that takes the least."""
+    hardware: Mapping[Method, Advice] = field(default_factory=dict, hash=False)
+    """Likewise, for each method."""
+    unlisted: Sequence[Plan] = ()
+    """Viable too, but no better than a listed one in anything that matters; may be chosen all the same."""
+    other_rejected: Sequence[Rejection] = ()
     """All other rejections, so that whichever option is named gets an answer."""
 
     def find(self, option: str) -> Plan | None:

@@ -1,6 +1,6 @@
 """From a job, facts and hardware to every way of training, judged."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -8,25 +8,39 @@ from finetune_operator.api.spec import Accelerator, FineTuneJobSpec, Method
 from finetune_operator.planner.advice import advise
 from finetune_operator.planner.candidates import enumerate_candidates
 from finetune_operator.planner.capacity import Capacity
-from finetune_operator.planner.checks import Sizing, Verdict, disk_bytes, judge
+from finetune_operator.planner.checks import NEEDS_HARDWARE, Sizing, Verdict, cost_of, disk_bytes, judge_all
+from finetune_operator.planner.deferred import Deferred
+from finetune_operator.planner.dominance import Contender, contend
 from finetune_operator.planner.facts import Facts
-from finetune_operator.planner.plan import Advice, Interval, Plan, PlanSet
+from finetune_operator.planner.figures import figures_of
+from finetune_operator.planner.limits import hourly_cost
+from finetune_operator.planner.plan import Advice, Plan, PlanSet, Rejection
 from finetune_operator.planner.question import Question, pose
 from finetune_operator.planner.ranking import rank
 from finetune_operator.planner.rejections import instructive, lacks_hardware, without_devices
-from finetune_operator.planner.remedies import with_remedy
+from finetune_operator.planner.remedies import Judged, with_remedy
+from finetune_operator.planner.serving import describe_serving
 from finetune_operator.planner.solver import is_tight
-from finetune_operator.planner.speed import around
+from finetune_operator.planner.unsupported import without_support
 from finetune_operator.units import Bytes
 
-LEARNING_RATES: Final = {Method.LORA: "2e-4", Method.FULL: "1e-5"}
+LEARNING_RATES: Final = {Method.FULL: "1e-5", Method.LORA: "2e-4", Method.QLORA: "2e-4", Method.DORA: "2e-4"}
 """Where the job names none: what adapters and whole models are commonly trained with."""
 
 QUALITY: Final = {
     Method.LORA: "close to full fine-tuning for format and style; the base model's knowledge is kept",
+    Method.QLORA: "close to LoRA's or a little below it: the base model is rounded to 4 bits",
+    Method.DORA: "LoRA's or a little better, most of all at small ranks; the base model's knowledge is kept",
     Method.FULL: "highest where there is much data; may forget what the data doesn't show",
 }
 """What can be expected of the result."""
+
+BEST_FOR: Final = {
+    Method.QLORA: "a model whose 16-bit weights don't fit the device",
+    Method.DORA: "getting the most out of a small rank, when time doesn't count",
+    Method.FULL: "new knowledge, with many thousands of rows",
+}
+"""When to take a method on a GPU; LoRA's depends on how many there are."""
 
 
 def plan(spec: FineTuneJobSpec, facts: Facts, capacity: Capacity) -> PlanSet:
@@ -40,23 +54,43 @@ def plan(spec: FineTuneJobSpec, facts: Facts, capacity: Capacity) -> PlanSet:
     question = pose(spec, facts, capacity)
     advice = advise(question)
     candidates = enumerate_candidates(spec.method, spec.hardware, capacity)
-    verdicts = [_with_remedy(question, judge(question, c), advice) for c in candidates]
-    viable = [v.sizing for v in verdicts if v.rejection is None and v.sizing is not None]
-    listed, unlisted = rank(_plan(question, sizing) for sizing in viable)
+    verdicts = judge_all(question, candidates)
+    viable = [v.sizing for v in verdicts if v.objection is None and v.sizing is not None]
+    sizings = {s.candidate.id: s for s in viable}
+    listed, unlisted = rank(map(_contender, viable), lambda way: _plan(question, sizings[way.id]))
     told, untold = instructive(verdicts, spec.plan.option)
+    helped = _with_remedies(question, verdicts, told, advice)
+    lacking = {} if listed or not lacks_hardware(verdicts) else advice
     return PlanSet(
         viable=listed,
-        rejected=told or without_devices(spec.hardware, capacity),
-        advice=_lightest(advice) if not listed and lacks_hardware(verdicts) else None,
+        rejected=(helped or without_devices(spec.hardware, capacity)) + without_support(capacity),
+        advice=_lightest(lacking),
+        hardware=lacking,
         unlisted=unlisted,
-        other_rejected=untold,
+        other_rejected=_with_hardware(verdicts, untold, advice),
     )
 
 
-def _with_remedy(question: Question, verdict: Verdict, advice: Mapping[Method, Advice]) -> Verdict:
-    if verdict.rejection is None or verdict.sizing is None:
-        return verdict
-    return replace(verdict, rejection=with_remedy(question, verdict.sizing, verdict.rejection, advice))
+def _with_remedies(
+    question: Question, verdicts: Sequence[Verdict], told: Sequence[Rejection], advice: Mapping[Method, Advice]
+) -> tuple[Rejection, ...]:
+    judged = Judged(question, verdicts)
+    sized = {v.candidate.id: v.sizing for v in verdicts if v.sizing is not None}
+    return tuple(with_remedy(question, judged, sized[r.option], r, advice) if r.option in sized else r for r in told)
+
+
+def _with_hardware(
+    verdicts: Sequence[Verdict], untold: Sequence[Rejection], advice: Mapping[Method, Advice]
+) -> Deferred[Rejection]:
+    """Rejections that are only told when they are asked for: with the hardware that the method takes."""
+
+    def helped() -> Iterator[Rejection]:
+        methods = {v.candidate.id: v.candidate.method for v in verdicts}
+        for found in untold:
+            hardware = advice.get(methods[found.option]) if found.reason in NEEDS_HARDWARE else None
+            yield found if hardware is None else replace(found, advice=hardware)
+
+    return Deferred(lambda: tuple(helped()))
 
 
 def _lightest(advice: Mapping[Method, Advice]) -> Advice | None:
@@ -64,9 +98,18 @@ def _lightest(advice: Mapping[Method, Advice]) -> Advice | None:
     return min(advice.values(), key=lambda a: a.minimum.memory * a.minimum.devices, default=None)
 
 
+def _contender(sizing: Sizing) -> Contender:
+    candidate, pace = sizing.candidate, sizing.sized.pace
+    hourly = hourly_cost(candidate)
+    spent = None if hourly is None else pace.cost(hourly).mid
+    return contend(candidate, pace.seconds, spent, tight=is_tight(sizing.sized.total, candidate.node_class.device))
+
+
 def _plan(question: Question, sizing: Sizing) -> Plan:
     candidate, workload, sized = sizing.candidate, sizing.workload, sizing.sized
-    free, seconds = candidate.node_class.device.free, sized.pace.seconds
+    free = candidate.node_class.device.free
+    memory = sized.memory
+    figures = figures_of(workload, sized.setting, memory, free)
     return Plan(
         id=candidate.id,
         method=candidate.method,
@@ -79,27 +122,25 @@ def _plan(question: Question, sizing: Sizing) -> Plan:
         micro_batch=sized.setting.micro_batch,
         accumulation=sized.setting.accumulation,
         checkpointing=sized.setting.checkpointing,
-        memory=sized.memory,
+        memory=memory,
+        allocated=figures.allocated,
+        reserved=figures.reserved,
+        process=figures.process,
         available=free,
+        margin=sizing.place.margin,
         disk=Bytes(disk_bytes(question, workload, sized.setting.sharding)),
         total_parameters=workload.parameters,
         trainable_parameters=workload.trainable,
         learning_rate=question.spec.training.learning_rate or LEARNING_RATES[candidate.method],
-        tokens_per_second=around(sized.pace.tokens_per_second),
-        seconds=around(seconds),
-        cost=_cost(sizing, seconds),
+        tokens_per_second=sized.pace.speed,
+        seconds=sized.pace.duration,
+        cost=cost_of(sizing),
         quality=QUALITY[candidate.method],
         best_for=_best_for(sizing),
-        tight=is_tight(sized.memory, candidate.node_class.device),
+        serving=describe_serving(workload),
+        tight=is_tight(sized.total, candidate.node_class.device),
         because="",
     )
-
-
-def _cost(sizing: Sizing, seconds: float) -> Interval | None:
-    price = sizing.candidate.node_class.price_per_device_hour
-    if price is None:
-        return None
-    return around(seconds / 3600 * sizing.candidate.world * price)
 
 
 def _best_for(sizing: Sizing) -> str:
@@ -108,4 +149,4 @@ def _best_for(sizing: Sizing) -> str:
         return "small models and small data, where there is no GPU"
     if candidate.method is Method.LORA:
         return "quick iteration on one device" if candidate.world == 1 else "much data, when time counts"
-    return "new knowledge, with many thousands of rows"
+    return BEST_FOR[candidate.method]

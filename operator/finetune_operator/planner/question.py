@@ -23,6 +23,11 @@ class Question:
     capacity: Capacity
     workloads: Mapping[Method, Workload]
 
+    @property
+    def margin(self) -> float:
+        """Share of free memory that no plan counts on."""
+        return float(self.spec.hardware.memory_margin)
+
 
 def pose(spec: FineTuneJobSpec, facts: Facts, capacity: Capacity) -> Question:
     """The question, once it makes sense.
@@ -45,7 +50,7 @@ def pose(spec: FineTuneJobSpec, facts: Facts, capacity: Capacity) -> Question:
         data=facts.dataset,
         weight_bytes=facts.model.weight_bytes,
         capacity=capacity,
-        workloads={m: read_workload(architecture, m, spec.adapter) for m in methods},
+        workloads={m: read_workload(architecture, m, spec.adapter, spec.objective) for m in methods},
     )
 
 

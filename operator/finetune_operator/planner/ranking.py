@@ -1,157 +1,135 @@
-"""Which of the viable ways are worth listing, in which order, and why."""
+"""Which of the viable ways are worth listing, and in which order."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby
 from typing import Final
 
 from finetune_operator.api.spec import Method
-from finetune_operator.api.status import Offload
-from finetune_operator.constants import MAX_OPTIONS
+from finetune_operator.constants import MAX_LISTED
+from finetune_operator.planner.comparison import against, why_first
+from finetune_operator.planner.deferred import Deferred
+from finetune_operator.planner.dominance import QUALITY_ORDER, Contender, contender_of, outdoes
 from finetune_operator.planner.plan import Plan
-from finetune_operator.planner.sentences import plural, share
-from finetune_operator.planner.solver import SAME_TIME
-
-START_SECONDS: Final = 300.0
-"""Loading, evaluating before and after: what more devices don't shorten."""
+from finetune_operator.units import GIB
 
 DEVICE_WEIGHT: Final = 0.75
 """Exponent by which devices count against time: twice as many have to be at least 1.7 times as fast."""
 
+SIZE_WEIGHT: Final = 0.1
+"""Exponent by which a device's memory counts against time: one four times as large has to be 1.15 times as fast."""
+
+SMALLEST: Final = 8 * GIB
+"""Memory of a device that counts as the smallest, as does a processor."""
+
 TIGHT_WEIGHT: Final = 2.0
 """A tight plan counts as if it took twice as long: one that runs out of memory runs again."""
 
-WORTH_THE_ROOM: Final = 3.0
-"""Beside a tight way a roomier one on the same devices is listed unless it takes more than so many times as long."""
+DORA_PATIENCE: Final = 1.5
+"""DoRA is listed beside LoRA as long as it takes less than so many times as long."""
+
+AS_GOOD: Final = "does as well in all that matters"
+"""What is said of a listed option beside one that isn't."""
+
+PLAINNESS: Final = {method: position for position, method in enumerate(Method)}
+"""Of methods that are as good in everything the plainer one comes first."""
 
 
-def rank_key(plan: Plan) -> tuple[bool, float, str]:
+def rank_key(plan: Plan) -> tuple[bool, float, int, str]:
     """The one order of the list.
 
-    LoRA comes before Full; among those the least waiting for the devices held: time, starting included, times the
-    number of devices to the power of 0.75, and twice that for a tight plan. Equal ones are in the order of their ids.
+    Adapters come before Full; among those the least waiting for the devices held: time, starting included, times the
+    number of devices to the power of 0.75, times a device's memory to the power of 0.1, and twice that for a tight
+    plan. Of equal ones the plainer method comes first, then the order of their ids.
     """
-    waiting = (START_SECONDS + plan.seconds.mid) * plan.world**DEVICE_WEIGHT
-    return plan.method is Method.FULL, waiting * (TIGHT_WEIGHT if plan.tight else 1.0), plan.id
+    return _key(contender_of(plan))
 
 
-def rank(plans: Iterable[Plan]) -> tuple[tuple[Plan, ...], tuple[Plan, ...]]:
-    """The plans to list, best first and each with its reason; and the viable ones that aren't worth a line."""
-    ordered = sorted(plans, key=rank_key)
-    listed = _shorten(ordered, drop_dominated(ordered))
-    names = {p.id for p in listed}
+def _key(way: Contender) -> tuple[bool, float, int, str]:
+    size = max(SMALLEST, way.size) / SMALLEST
+    held = way.wait * way.world**DEVICE_WEIGHT * size**SIZE_WEIGHT
+    weighted = held * (TIGHT_WEIGHT if way.tight else 1.0)
+    return way.method is Method.FULL, weighted, PLAINNESS[way.method], way.id
+
+
+def rank(ways: Iterable[Contender], plan_of: Callable[[Contender], Plan]) -> tuple[tuple[Plan, ...], Deferred[Plan]]:
+    """The plans to list, best first and each with its reason; and the other viable ones, likewise.
+
+    A way is listed unless a listed one outdoes it, or unless the list is full. Of DoRA, which LoRA outdoes, one is
+    listed all the same where it is worth its time. The plans of ways that aren't are made when they are asked for.
+    """
+    ordered = sorted(ways, key=_key)
+    kept = drop_outdone(ordered)
+    names = {p.id for p in shorten(sorted([*kept, *_best_dora(ordered, kept)], key=_key))}
+    listed = [p for p in ordered if p.id in names]
+    rest = [p for p in ordered if p.id not in names]
+    plans = [plan_of(p) for p in listed]
     return (
-        tuple(replace(p, because=_because(p, listed)) for p in listed),
-        tuple(replace(p, because=_not_listed(p, listed[0])) for p in ordered if p.id not in names),
+        tuple(replace(p, because=_because(p, plans[0], ordered)) for p in plans),
+        Deferred(lambda: tuple(replace(plan_of(p), because=_not_listed(p, listed)) for p in rest)),
     )
 
 
-def drop_dominated(plans: Sequence[Plan]) -> list[Plan]:
-    """Of one method on the same devices the fastest stays, and where that one is tight the fastest that isn't.
-
-    Whatever is slower on the same devices and has no more room where room is short is worse in everything that counts.
-    """
-    kept: list[Plan] = []
-    for _, members in groupby(sorted(plans, key=_same_devices), key=_same_devices):
-        group = list(members)
-        fastest = _fastest(group)
-        kept.append(fastest)
-        roomy = [p for p in group if not p.tight and p.seconds.mid <= WORTH_THE_ROOM * fastest.seconds.mid]
-        if fastest.tight and roomy:
-            kept.append(_fastest(roomy))
-    return kept
+def _because(plan: Plan, first: Plan, ordered: Sequence[Contender]) -> str:
+    return why_first(plan, [p for p in ordered if p.id != plan.id]) if plan is first else against(plan, first)
 
 
-def _fastest(group: Sequence[Plan]) -> Plan:
-    """Of those that take the same time the one that needs the least memory."""
-    least = min(p.seconds.mid for p in group)
-    return min(
-        (p for p in group if p.seconds.mid <= SAME_TIME * least),
-        key=lambda p: (p.memory.device_total, p.id),
-    )
+def _best_dora(ordered: Sequence[Contender], kept: Sequence[Contender]) -> list[Contender]:
+    """The best DoRA way, where none stays and it doesn't take half as long again as one of LoRA that outdoes it."""
+    best = next((p for p in ordered if p.method is Method.DORA), None)
+    if best is None or any(p.method is Method.DORA for p in kept):
+        return []
+    waits = [p.wait for p in kept if outdoes(p, best)]
+    return [best] if best.wait < DORA_PATIENCE * max(waits) else []
 
 
-def _class(plan: Plan) -> tuple[str, tuple[str, str, int]]:
-    return plan.method.value, plan.node_class.key
+def drop_outdone(ordered: Sequence[Contender]) -> list[Contender]:
+    """Those that stay where no one that stays outdoes another; whichever is left out is outdone by one that stays."""
+    front: list[Contender] = []
+    outdone: list[tuple[Contender, Contender]] = []
+    for way in ordered:
+        better = next((p for p in front if outdoes(p, way)), None)
+        if better is None:
+            stay = []
+            for p in front:
+                if outdoes(way, p):
+                    outdone.append((p, way))
+                else:
+                    stay.append(p)
+            front = [*stay, way]
+        else:
+            outdone.append((way, better))
+    return sorted(_bring_back(ordered, front, outdone), key=_key)
 
 
-def _same_devices(plan: Plan) -> tuple[tuple[str, tuple[str, str, int]], int, int]:
-    return _class(plan), plan.nodes, plan.devices_per_node
+def _bring_back(
+    ordered: Sequence[Contender], front: Sequence[Contender], outdone: Sequence[tuple[Contender, Contender]]
+) -> list[Contender]:
+    """Being outdone isn't passed on, since each step of it allows a tenth of the time: some may be back."""
+    found, stay = list(front), {p.id for p in front}
+    lost = {way.id for way, better in outdone if better.id not in stay}
+    for way in ordered:
+        if way.id in lost and not any(outdoes(p, way) for p in found):
+            found.append(way)
+    return found
 
 
-def _shorten(ordered: Sequence[Plan], kept: Sequence[Plan]) -> tuple[Plan, ...]:
-    """Of each method on each class the best, the one with the fewest devices and the fastest; at most MAX_OPTIONS.
-
-    Where that is too much, the best of each go first.
-    """
-    groups = [sorted(members, key=rank_key) for _, members in groupby(sorted(kept, key=_class), key=_class)]
-    best = sorted((g[0] for g in groups), key=rank_key)
-    fewest = [min(g, key=lambda p: (p.world, rank_key(p))) for g in groups]
-    fastest = [min(g, key=lambda p: (p.seconds.mid, p.id)) for g in groups]
-    chosen = list(dict.fromkeys(p.id for p in (*best, *fewest, *fastest)))[:MAX_OPTIONS]
-    return tuple(p for p in ordered if p.id in chosen)
+def _not_listed(way: Contender, listed: Sequence[Contender]) -> str:
+    better = next((p.id for p in listed if outdoes(p, way)), None)
+    return "not listed, since the list is full" if better is None else f"not listed, since {better} {AS_GOOD}"
 
 
-def _because(plan: Plan, listed: Sequence[Plan]) -> str:
-    first = listed[0]
-    if plan is first:
-        return _why_first(plan, listed[1:])
-    return _against(plan, first)
+def shorten(kept: Sequence[Contender]) -> list[Contender]:
+    """At most MAX_LISTED of them: those that are best in something first, then in their order."""
+    return list({p.id: p for p in (*_outstanding(kept), *kept)}.values())[:MAX_LISTED]
 
 
-def _why_first(plan: Plan, others: Sequence[Plan]) -> str:
-    spare = f"fits with {_spare(plan)} to spare"
-    slower = [p for p in others if p.seconds.mid > SAME_TIME * plan.seconds.mid]
-    if slower:
-        next_best = slower[0]
-        return f"{spare} and is {next_best.seconds.mid / plan.seconds.mid:.1f}x faster than {next_best.id}"
-    if not others:
-        return f"{spare}; the only way here"
-    return f"{spare} and holds {plural(plan.world, 'device')}, the least for its time"
-
-
-def _against(plan: Plan, first: Plan) -> str:
-    """What is given up against the recommended one, and what is gained."""
-    return ", ".join(said for said in (d(plan, first) for d in _DIFFERENCES) if said)
-
-
-def _time(plan: Plan, first: Plan) -> str:
-    ratio = plan.seconds.mid / first.seconds.mid
-    if ratio > SAME_TIME:
-        return f"{ratio:.1f}x slower than {first.id}"
-    return f"{1 / ratio:.1f}x faster than {first.id}" if ratio < 1 / SAME_TIME else f"as fast as {first.id}"
-
-
-def _devices(plan: Plan, first: Plan) -> str:
-    if plan.world == first.world:
-        return ""
-    return f"on {plural(plan.world, 'device')} instead of {first.world}"
-
-
-def _room(plan: Plan, first: Plan) -> str:
-    if not plan.tight or first.tight:
-        return ""
-    return f"only {_spare(plan)} of the memory to spare"
-
-
-def _offloading(plan: Plan, first: Plan) -> str:
-    if plan.offload is Offload.NONE or first.offload is not Offload.NONE:
-        return ""
-    return "with state kept in RAM"
-
-
-def _method(plan: Plan, first: Plan) -> str:
-    if plan.method is first.method:
-        return ""
-    return "trains all weights" if plan.method is Method.FULL else "trains an adapter only"
-
-
-_DIFFERENCES: Final[tuple[Callable[[Plan, Plan], str], ...]] = (_time, _method, _devices, _room, _offloading)
-
-
-def _not_listed(plan: Plan, first: Plan) -> str:
-    return f"not listed, since others of its kind are better; {_against(plan, first)}"
-
-
-def _spare(plan: Plan) -> str:
-    return share(plan.available - plan.memory.device_total, plan.available)
+def _outstanding(kept: Sequence[Contender]) -> Iterator[Contender]:
+    """The first of all; of each method the first, then the fastest; the cheapest; the one on the least hardware."""
+    if not kept:
+        return
+    yield kept[0]
+    by_method = {m: [p for p in kept if p.method is m] for m in sorted(Method, key=lambda m: -QUALITY_ORDER[m])}
+    yield from (ways[0] for ways in by_method.values() if ways)
+    yield from (min(ways, key=lambda p: p.seconds) for ways in by_method.values() if ways)
+    yield min(kept, key=lambda p: (p.cost is None, p.cost or 0.0))
+    yield min(kept, key=lambda p: (p.world * p.size, p.seconds))

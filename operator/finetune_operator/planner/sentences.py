@@ -1,5 +1,7 @@
 """Numbers in sentences of the planner."""
 
+from collections.abc import Sequence
+
 from finetune_operator.units import GIB, gib
 
 
@@ -17,6 +19,11 @@ def pair(need: int, have: int) -> tuple[str, str]:
 def plural(count: int, noun: str) -> str:
     """Such as 1 device, 4 devices."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def joined(words: Sequence[str]) -> str:
+    """Such as: a; a or b; a, b or c."""
+    return " or ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
 
 
 def share(part: float, whole: float) -> str:

@@ -1,20 +1,33 @@
 """Micro-batch, accumulation and checkpointing of a way: the fastest setting that fits, found and not guessed."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache, partial
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 from finetune_operator.api.spec import Accelerator, PrecisionChoice
 from finetune_operator.api.status import Checkpointing, Offload
 from finetune_operator.planner.capacity import Device, NodeClass
+from finetune_operator.planner.deferred import Remembered
 from finetune_operator.planner.facts import DatasetFacts
-from finetune_operator.planner.memory import Setting, estimate
+from finetune_operator.planner.memory import (
+    TURING_CONTEXT,
+    context_bytes,
+    device_bytes,
+    device_needs,
+    estimate,
+    host_of,
+)
 from finetune_operator.planner.plan import MemoryEstimate, PrecisionUsed
-from finetune_operator.planner.speed import Pace, measure_pace
+from finetune_operator.planner.setting import DRIVER_CONTEXT, Cut, Setting
+from finetune_operator.planner.speed import Pace, set_course
 from finetune_operator.planner.states import Sharding, device_states
 from finetune_operator.planner.workload import Workload
 
-RESERVE: Final = 0.05
-"""Share of a device's free memory that no plan counts on: the estimate's own error, and what others may take."""
+MARGIN: Final = 0.05
+"""Share of a device's free memory that no plan counts on unless the job says otherwise: the estimate's own error, and
+what others may take."""
 
 MAX_TOKENS: Final = 16_384
 """Padded tokens of a micro-batch at most: a card is full well before, more only costs memory."""
@@ -25,7 +38,7 @@ SAME_TIME: Final = 1.05
 TIGHT: Final = 0.8
 """Share of the free memory above which a plan is tight."""
 
-ROOM_TIME: Final = 1.25
+ROOM_TIME: Final = 2.0
 """A setting that isn't tight may take so many times as long as the fastest one, and is taken all the same."""
 
 
@@ -39,6 +52,8 @@ class Place:
     nodes: int
     devices_per_node: int
     precision: PrecisionUsed
+    margin: float = MARGIN
+    """Share of the free memory that isn't counted on."""
 
     @property
     def world(self) -> int:
@@ -50,45 +65,71 @@ class Place:
         """How state is spread over them."""
         return Sharding(stage=self.stage, offload=self.offload, world=self.world, precision=self.precision)
 
+    @property
+    def usable(self) -> int:
+        """Bytes of a device that plans may use."""
+        return usable_bytes(self.node_class.device, self.margin)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sized:
-    """One setting with what it needs."""
 
+def usable_bytes(device: Device, margin: float) -> int:
+    """Bytes of a device that plans may use where such a share of its free memory isn't counted on."""
+    return int(device.free * (1 - margin))
+
+
+class Sized(NamedTuple):
+    """One setting with what it needs; a plain tuple, since planning makes hundreds."""
+
+    workload: Workload
     setting: Setting
-    memory: MemoryEstimate
+    total: int
+    """Bytes that a device must hold."""
     pace: Pace
 
+    @property
+    def memory(self) -> MemoryEstimate:
+        """The total by component: worked out when it is asked for."""
+        return estimate(self.workload, self.setting)
 
-def usable(device: Device) -> int:
-    """Bytes of a device that plans may use."""
-    return int(device.free * (1 - RESERVE))
+    @property
+    def host(self) -> int:
+        """RAM a node outside of devices."""
+        return host_of(self.workload, self.setting)
 
 
-def fits(memory: MemoryEstimate, device: Device) -> bool:
+def needed(allocated: int, setting: Setting) -> int:
+    """What a device has to have for a run to go through: the allocator gives back its cache before it fails.
+
+    Args:
+        allocated: what it hands out at most.
+        setting: the run.
+    """
+    return allocated + context_bytes(setting, allocated)
+
+
+def fits(memory: MemoryEstimate, place: Place) -> bool:
     """Whether the peak fits what may be used."""
-    return memory.device_total <= usable(device)
+    return memory.device_total <= place.usable
 
 
-def is_tight(memory: MemoryEstimate, device: Device) -> bool:
-    """Whether less than a fifth of the free memory is to spare."""
-    return memory.device_total > TIGHT * device.free
+def is_tight(total: int, device: Device) -> bool:
+    """Whether less than a fifth of the free memory is to spare where a device must hold so much."""
+    return total > TIGHT * device.free
 
 
 def resolve_precision(choice: PrecisionChoice, device: Device) -> PrecisionUsed | None:
     """The arithmetic that is used; None where the device can't compute in the one that is asked for."""
     on_cpu = device.accelerator is Accelerator.CPU
     match choice:
+        case PrecisionChoice.AUTO:
+            if device.bf16:
+                return PrecisionUsed.BF16
+            return PrecisionUsed.FP32 if on_cpu else PrecisionUsed.FP16
         case PrecisionChoice.BF16:
             return PrecisionUsed.BF16 if device.bf16 else None
         case PrecisionChoice.FP16:
             return None if on_cpu else PrecisionUsed.FP16
         case PrecisionChoice.FP32:
             return PrecisionUsed.FP32
-        case PrecisionChoice.AUTO:
-            if device.bf16:
-                return PrecisionUsed.BF16
-            return PrecisionUsed.FP32 if on_cpu else PrecisionUsed.FP16
 
 
 def solve(workload: Workload, place: Place, data: DatasetFacts, batch: int, epochs: str) -> Sized:
@@ -97,56 +138,187 @@ def solve(workload: Workload, place: Place, data: DatasetFacts, batch: int, epoc
     Of equally fast ones it is the smallest, and a little time is given for room. The batch has to be a multiple of
     the place's devices.
     """
-    settings = settings_of(place, data.longest, batch)
-    states = device_states(workload, settings[0].sharding)
+    kind, spread = kind_of(place), Spread(place.stage, place.offload, place.nodes, place.devices_per_node)
+    return solutions_of(workload, kind, data, batch, epochs).at(spread, place.node_class)
 
-    def sized(setting: Setting, pace: Pace) -> Sized:
-        return Sized(setting=setting, memory=estimate(workload, setting, states), pace=pace)
 
-    paces = [(measure_pace(workload, s, place.node_class, data, epochs), s) for s in settings]
-    least = sized(settings[0], paces[0][0])
-    device = place.node_class.device
-    if states.weights + states.optimizer > usable(device):
-        return least
-    best, fastest = None, 0.0
-    for pace, setting in sorted(paces, key=lambda p: p[0].seconds):
-        if best is not None and pace.seconds > fastest * (ROOM_TIME if is_tight(best.memory, device) else SAME_TIME):
+class Kind(NamedTuple):
+    """What a solution depends on of a class of nodes, and how it is used.
+
+    Classes that differ in free RAM, disk or price alone, as busy ones do, are of one kind.
+    """
+
+    device: Device
+    cores: int
+    precision: PrecisionUsed
+    margin: float
+
+
+class Spread(NamedTuple):
+    """How a workload is spread over a class of nodes."""
+
+    stage: int
+    offload: Offload
+    nodes: int
+    devices_per_node: int
+
+
+def kind_of(place: Place) -> Kind:
+    """The kind of a place."""
+    return Kind(place.node_class.device, place.node_class.cores, place.precision, place.margin)
+
+
+class _Layout(NamedTuple):
+    """One workload, spread in one way over devices of one arithmetic, however large and quick they are."""
+
+    cuts: tuple[Cut, ...]
+    state: int
+    """Bytes of weights and optimizer state on a device, whatever the cut."""
+    needs: Remembered[Cut, int]
+    """What a device must hold."""
+    settings: Remembered[Cut, Setting]
+
+
+def _lay_out(workload: Workload, place: Place, length: int, batch: int) -> _Layout:
+    cuts, settings = _cuts(batch // place.world, length), Remembered(partial(_setting, place, length))
+    first = settings[cuts[0]]
+    states = device_states(workload, first.sharding)
+    needs = Remembered(device_needs(workload, first, states))
+    return _Layout(cuts, states.weights + states.optimizer, needs, settings)
+
+
+@lru_cache(maxsize=512)
+def _layouts(
+    workload: Workload, accelerator: Accelerator, precision: PrecisionUsed, context: int, length: int, batch: int
+) -> dict[Spread, _Layout]:
+    """Those that were made; all kinds of nodes that have these in common add to them."""
+    del workload, accelerator, precision, context, length, batch
+    return {}
+
+
+class Solutions:
+    """What was found for one workload on one kind of nodes, so that each spread is solved once."""
+
+    def __init__(self, workload: Workload, kind: Kind, data: DatasetFacts, batch: int, epochs: str) -> None:
+        """Begin with nothing solved."""
+        self._workload, self._kind, self._data, self._batch, self._epochs = workload, kind, data, batch, epochs
+        device, length = kind.device, data.longest
+        self._usable, self._roomy = usable_bytes(device, kind.margin), TIGHT * device.free
+        self._layouts = _layouts(workload, device.accelerator, kind.precision, _context(device), length, batch)
+        self._found: dict[Spread, Sized] = {}
+
+    def at(self, spread: Spread, node_class: NodeClass) -> Sized:
+        """The setting for that spread over a class of this kind."""
+        found = self._found.get(spread)
+        if found is None:
+            found = self._found[spread] = self._solve(self._layout(spread, node_class), node_class)
+        return found
+
+    def _layout(self, spread: Spread, node_class: NodeClass) -> _Layout:
+        found = self._layouts.get(spread)
+        if found is None:
+            place = place_of(spread, node_class, self._kind)
+            found = self._layouts[spread] = _lay_out(self._workload, place, self._data.longest, self._batch)
+        return found
+
+    def _solve(self, layout: _Layout, node_class: NodeClass) -> Sized:
+        # where its state alone is too much for a device, it is so whatever the cut
+        cuts = layout.cuts if layout.state <= self._usable else layout.cuts[:1]
+        course = set_course(self._workload, layout.settings[cuts[0]], node_class, self._data, self._epochs)
+        steps, seconds = course.steps, course.step_seconds(cuts)
+        tried = [_Tried(each * steps, each, cut) for each, cut in zip(seconds, cuts, strict=True)]
+        chosen = _search(tried, self._usable, self._roomy, layout.needs.__getitem__) if len(tried) > 1 else tried[0]
+        pace = course.pace(chosen.step_seconds)
+        return Sized(self._workload, layout.settings[chosen.cut], layout.needs[chosen.cut], pace)
+
+
+solutions_of = lru_cache(maxsize=1024)(Solutions)
+"""Those of a workload on a kind of nodes; the same ones for as long as they are remembered."""
+
+
+def place_of(spread: Spread, node_class: NodeClass, kind: Kind) -> Place:
+    """That spread over a class of the kind."""
+    return Place(
+        node_class=node_class,
+        stage=spread.stage,
+        offload=spread.offload,
+        nodes=spread.nodes,
+        devices_per_node=spread.devices_per_node,
+        precision=kind.precision,
+        margin=kind.margin,
+    )
+
+
+class _Tried(NamedTuple):
+    """A way to cut the rows, with its time."""
+
+    seconds: float
+    step_seconds: float
+    cut: Cut
+
+
+def _search(tried: Sequence[_Tried], usable: int, roomy: float, need: Callable[[Cut], int]) -> _Tried:
+    """The one to take, by its time and what it needs of a device; the first is the one that usually needs least.
+
+    What needs no more than `usable` fits, and what needs no more than `roomy` isn't tight.
+    """
+    best, held, fastest = None, 0, 0.0
+    small, least = tried[0], None
+    for one in sorted(tried, key=itemgetter(0)):
+        if best is not None and one.seconds > fastest * (ROOM_TIME if held > roomy else SAME_TIME):
             break
-        found = sized(setting, pace)
-        if not fits(found.memory, device):
-            least = min(least, found, key=_total)
+        total = need(one.cut)
+        if total > usable:
+            if least is None or total < least or (total == least and one is tried[0]):
+                small, least = one, total
         elif best is None:
-            best, fastest = found, pace.seconds
-        elif pace.seconds <= SAME_TIME * fastest:
-            best = min(best, found, key=_total)
-        elif not is_tight(found.memory, device):
-            best = found
-    return best or least
-
-
-def _total(sized: Sized) -> int:
-    return sized.memory.device_total
+            best, held, fastest = one, total, one.seconds
+        elif one.seconds <= SAME_TIME * fastest:
+            best, held = (one, total) if total < held else (best, held)
+        elif total <= roomy:
+            best, held = one, total
+    return best or small
 
 
 def least_memory(workload: Workload, place: Place, length: int, batch: int) -> MemoryEstimate:
     """What a place needs with rows of that length, one row at a time and checkpointing."""
-    return estimate(workload, settings_of(place, length, batch)[0])
+    return estimate(workload, _setting(place, length, _cuts(batch // place.world, length)[0]))
+
+
+def least_sized(workload: Workload, place: Place, length: int, batch: int) -> tuple[Setting, int]:
+    """That setting, and its total alone."""
+    setting = _setting(place, length, _cuts(batch // place.world, length)[0])
+    return setting, device_bytes(workload, setting, device_states(workload, setting.sharding), setting.cut)
 
 
 def settings_of(place: Place, length: int, batch: int) -> tuple[Setting, ...]:
     """Every setting of a place; first the one that usually needs the least memory."""
-    rows = batch // place.world
-    sharding = place.sharding
+    return tuple(_setting(place, length, cut) for cut in _cuts(batch // place.world, length))
+
+
+def _setting(place: Place, length: int, cut: Cut) -> Setting:
+    device = place.node_class.device
+    return Setting(
+        accelerator=device.accelerator,
+        sharding=place.sharding,
+        ranks_per_node=place.devices_per_node,
+        micro_batch=cut.micro_batch,
+        length=length,
+        accumulation=cut.accumulation,
+        checkpointing=cut.checkpointing,
+        context=_context(device),
+    )
+
+
+def _context(device: Device) -> int:
+    return DRIVER_CONTEXT if device.bf16 else TURING_CONTEXT
+
+
+@lru_cache(maxsize=1024)
+def _cuts(rows: int, length: int) -> tuple[Cut, ...]:
+    """Every way to cut a device's rows; first the smallest micro-batch, computed twice."""
     return tuple(
-        Setting(
-            accelerator=place.node_class.device.accelerator,
-            sharding=sharding,
-            ranks_per_node=place.devices_per_node,
-            micro_batch=micro,
-            length=length,
-            accumulation=rows // micro,
-            checkpointing=checkpointing,
-        )
+        Cut(micro, rows // micro, checkpointing)
         for micro in _divisors(rows, max(1, MAX_TOKENS // length))
         for checkpointing in (Checkpointing.FULL, Checkpointing.NONE)
     )

@@ -1,34 +1,37 @@
-"""How fast a way trains: arithmetic, communication and offloading, each as seconds of one optimizer step."""
+"""How fast a way trains: arithmetic, memory traffic, communication and offloading as seconds of one optimizer step."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 from finetune_operator.api.spec import Accelerator, Method
 from finetune_operator.api.status import Checkpointing, Offload
-from finetune_operator.planner.capacity import NodeClass
+from finetune_operator.planner.capacity import Device, NodeClass
+from finetune_operator.planner.efficiency import (
+    ASSUMED,
+    FITTED,
+    ONE_DEVICE,
+    QUANTIZED,
+    SEVERAL,
+    TRAINER,
+    Efficiency,
+    Spread,
+    Stack,
+)
 from finetune_operator.planner.facts import DatasetFacts
-from finetune_operator.planner.memory import Setting
+from finetune_operator.planner.links import CPU_BANDWIDTH, HOST_LINK, RAM_BANDWIDTH, between, gpu_rates
 from finetune_operator.planner.plan import Interval, PrecisionUsed
-from finetune_operator.planner.states import ELEMENT_BYTES
+from finetune_operator.planner.setting import Cut, Setting
+from finetune_operator.planner.states import ELEMENT_BYTES, Sharding
+from finetune_operator.planner.work import Work, count_work
 from finetune_operator.planner.workload import Workload
-from finetune_operator.units import GIB
+from finetune_operator.planner.zero import overlaps
 
-GPU_EFFICIENCY: Final = 0.64
-"""Share of the peak that large micro-batches reach, recomputation counted: median error 9% over 255 published runs."""
-
-GPU_EFFICIENCY_PEAK: Final = 312e12
-"""Operations a second of the card those runs were on."""
-
-GPU_EFFICIENCY_FALL: Final = 0.3
-"""Exponent by which faster cards reach less of their peak: published runs on 989e12 reach 0.40 to 0.46."""
-
-GPU_OVERHEAD_TOKENS: Final = 900
-"""Each micro-step costs as much as so many tokens more: small ones don't fill the card (same fit)."""
-
-ZERO3_OVERHEAD_TOKENS: Final = 2500
-"""The same under ZeRO-3, whose layers wait for their weights (same fit)."""
+ATTENTION_BACKWARD: Final = 2.5
+"""Matrix products of attention's backward pass as a share of the forward pass's: five, two of them a recomputation."""
 
 CPU_EFFICIENCY: Final = 0.25
 """Share of a processor's peak that training reaches: 0.24 to 0.27 in bfloat16 and 0.30 to 0.38 in 32 bits, measured
@@ -37,38 +40,42 @@ with a model of 135 million parameters on AVX-512."""
 CPU_OVERHEAD_TOKENS: Final = 24
 """Each micro-step costs as much as so many tokens more (same measurement)."""
 
-FP32_SHARE_GPU: Final = 1 / 16
-"""32-bit peak as a share of the 16-bit one: 19.5 of 312 on an A100, 67 of 989 on an H100."""
-
 FP32_SHARE_CPU: Final = 1 / 2
-"""Likewise for a processor with bfloat16: half as many lanes of a vector."""
+"""32-bit peak as a share of the 16-bit one for a processor with bfloat16: half as many lanes of a vector."""
 
-FAST_LINK_MEMORY: Final = 64 * GIB
-"""Cards with at least this memory are taken to be joined by a fast link, others by PCIe."""
+DORA_BYTES: Final = 18
+"""Bytes a weight that PEFT 0.21's DoRA moves for a module's norms: the adapter's product with the identity, its
+transposition, scaling, the sum with the weight, and the norm."""
 
-FAST_LINK: Final = 150e9
-"""Bytes a second between devices of a node that have a link of their own: half of NVLink's 300 in one direction."""
-
-PCIE: Final = 12e9
-"""Bytes a second over PCIe 4 in practice: between other devices of a node, and between device and RAM."""
-
-NETWORK: Final = 10e9
-"""Bytes a second between nodes: 100 Gbit/s Ethernet in practice."""
+DORA_ADAPTER: Final = 2
+"""Times an adapter's traffic: DoRA scales the frozen module's output, too."""
 
 CPU_ADAM: Final = 1e8
-"""Parameters a second and core that DeepSpeed's CPU Adam steps."""
+"""Parameters a second and logical core that DeepSpeed's CPU Adam steps: 1.65e8 a physical core in the paper on
+ZeRO-Offload."""
+
+CPU_ADAM_TRAFFIC: Final = 44
+"""Bytes of RAM a parameter of that step: 28 for Adam itself, 16 for scaling gradients, their norm and copies."""
 
 ADAM_TRAFFIC: Final = 34
 """Bytes read and written a trainable parameter by an optimizer step on the device."""
 
-GPU_FLOPS_A_BYTE: Final = 250.0
-"""Peak operations a byte of memory bandwidth: 156 (A100) to 400 (L4)."""
 
-CPU_BANDWIDTH: Final = 20e9
-"""Bytes a second of a processor's memory: two channels of DDR4, in practice."""
+class Price(NamedTuple):
+    """Seconds of computing a micro-batch: a GPU's matrix products and what it moves through its memory between them."""
 
-SPREAD: Final = 0.3
-"""Half-width of the interval around an estimate: the fit's mean error is 17%, links and processors add to it."""
+    token: float
+    """A token, without attention."""
+    attended: float
+    """A token and a multiply-accumulate of attention."""
+    once: float
+    """A micro-batch, however many tokens it has."""
+    least: float = 0.0
+    """In which the processor launches it: no device is faster than that."""
+
+    def seconds(self, tokens: float, attended: float) -> float:
+        """So many tokens, with so many multiply-accumulates of attention each."""
+        return max(self.least, tokens * (self.token + attended * self.attended) + self.once)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +86,7 @@ class Pace:
     steps: int
     tokens: int
     """Real tokens of the whole run."""
+    spread: Spread = ASSUMED
 
     @property
     def seconds(self) -> float:
@@ -90,10 +98,21 @@ class Pace:
         """Real tokens, over all devices."""
         return self.tokens / self.seconds
 
+    @property
+    def duration(self) -> Interval:
+        """Seconds of the whole training: without start-up and evaluation."""
+        return Interval(low=self.seconds * self.spread.fast, mid=self.seconds, high=self.seconds * self.spread.slow)
 
-def around(value: float) -> Interval:
-    """A speed or a time with its honest bounds."""
-    return Interval(low=value / (1 + SPREAD), mid=value, high=value * (1 + SPREAD))
+    @property
+    def speed(self) -> Interval:
+        """Real tokens a second, over all devices."""
+        mid = self.tokens_per_second
+        return Interval(low=mid / self.spread.slow, mid=mid, high=mid / self.spread.fast)
+
+    def cost(self, hourly: float) -> Interval:
+        """What the training costs where all devices together cost so much an hour."""
+        took = self.duration
+        return Interval(low=took.low * hourly / 3600, mid=took.mid * hourly / 3600, high=took.high * hourly / 3600)
 
 
 def num_steps(rows: int, batch_size: int, epochs: str) -> int:
@@ -119,92 +138,258 @@ def padded_length(data: DatasetFacts, micro_batch: int) -> float:
 
 def measure_pace(workload: Workload, setting: Setting, node: NodeClass, data: DatasetFacts, epochs: str) -> Pace:
     """The speed of one setting on one class of nodes."""
-    world = setting.sharding.world
-    batch = setting.micro_batch * setting.accumulation * world
-    steps = num_steps(data.rows, batch, epochs)
-    micro = micro_step_seconds(workload, setting, node, padded_length(data, setting.micro_batch))
-    step = setting.accumulation * micro + optimizer_seconds(workload, setting, node)
-    return Pace(step_seconds=step, steps=steps, tokens=max(1, round(data.tokens * float(epochs))))
+    return measure_paces(workload, (setting,), node, data, epochs)[0]
 
 
-def micro_step_seconds(workload: Workload, setting: Setting, node: NodeClass, length: float) -> float:
+def measure_paces(
+    workload: Workload, settings: Sequence[Setting], node: NodeClass, data: DatasetFacts, epochs: str
+) -> tuple[Pace, ...]:
+    """The speeds of settings that differ in micro-batch, accumulation and checkpointing alone."""
+    course = set_course(workload, settings[0], node, data, epochs)
+    return tuple(course.pace(seconds) for seconds in course.step_seconds([s.cut for s in settings]))
+
+
+class Course(NamedTuple):
+    """What the settings of one place have in common, counted once: planning asks for thousands of them."""
+
+    workload: Workload
+    data: DatasetFacts
+    again: Price
+    """With checkpointing."""
+    kept: Price
+    moved: float
+    """Seconds of communication in each micro-step."""
+    hidden: float
+    """Share of what can be hidden of it."""
+    optimizer: float
+    steps: int
+    tokens: int
+    spread: Spread
+
+    def step_seconds(self, cuts: Sequence[Cut]) -> list[float]:
+        """Seconds of an optimizer step, for each way to cut its rows."""
+        sequences = self.workload.sequences
+        rows = _rows(self.workload, self.data, tuple([c.micro_batch * sequences for c in cuts]))
+        # the reference's forward pass is one of three, or of four with recomputation
+        compared = 1 if self.workload.compared else 0
+        again, kept, moved, hidden, optimizer = self.again, self.kept, self.moved, self.hidden, self.optimizer
+        found = []
+        for (_, accumulation, checkpointing), (tokens, attended) in zip(cuts, rows, strict=True):
+            price = again if checkpointing is Checkpointing.FULL else kept
+            compute = price.seconds(tokens, attended) * (1 + compared / (4 if price is again else 3))
+            found.append(accumulation * _together(compute, moved, hidden) + optimizer)
+        return found
+
+    def pace(self, step_seconds: float) -> Pace:
+        """The speed of a setting whose steps take so long."""
+        return Pace(step_seconds=step_seconds, steps=self.steps, tokens=self.tokens, spread=self.spread)
+
+
+def set_course(workload: Workload, setting: Setting, node: NodeClass, data: DatasetFacts, epochs: str) -> Course:
+    """The course of all settings that differ from this one in micro-batch, accumulation and checkpointing alone."""
+    work, sharding = _count(workload), setting.sharding
+    gathers = sharding.stage == 3
+    again, kept = _prices(workload, node.device, setting.accelerator, sharding.precision, gathers=gathers)
+    batch = setting.micro_batch * setting.accumulation * sharding.world
+    return Course(
+        workload=workload,
+        data=data,
+        again=again,
+        kept=kept,
+        moved=traffic_seconds(work, setting, node),
+        hidden=FITTED.overlap if _prefetches(setting) else 0.0,
+        optimizer=optimizer_seconds(work, setting, node),
+        steps=num_steps(data.rows, batch, epochs),
+        tokens=max(1, round(workload.sequences * data.tokens * float(epochs))),
+        spread=spread_of(work, setting, node),
+    )
+
+
+@lru_cache(maxsize=256)
+def _count(workload: Workload) -> Work:
+    return count_work(
+        workload.architecture,
+        workload.method,
+        workload.trainable,
+        workload.parameters,
+        quantized=workload.quantised,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _rows(workload: Workload, data: DatasetFacts, micro_batches: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
+    """Tokens of each micro-batch, and what attention multiplies of one of them."""
+    work = _count(workload)
+    lengths = [padded_length(data, n) for n in micro_batches]
+    return tuple((n * length, work.attended(length)) for n, length in zip(micro_batches, lengths, strict=True))
+
+
+@lru_cache(maxsize=1024)
+def _prices(
+    workload: Workload, device: Device, accelerator: Accelerator, precision: PrecisionUsed, *, gathers: bool
+) -> tuple[Price, Price]:
+    """With checkpointing and without."""
+    work, sharding = (
+        _count(workload),
+        Sharding(stage=3 if gathers else 0, offload=Offload.NONE, world=1, precision=precision),
+    )
+    again, kept = (
+        price_tokens(
+            work,
+            Setting(
+                accelerator=accelerator,
+                sharding=sharding,
+                ranks_per_node=1,
+                micro_batch=1,
+                length=1,
+                accumulation=1,
+                checkpointing=checkpointing,
+            ),
+            device,
+        )
+        for checkpointing in (Checkpointing.FULL, Checkpointing.NONE)
+    )
+    return again, kept
+
+
+def _together(compute: float, moved: float, hidden: float) -> float:
+    """Computing and communication, of which the shorter one is partly hidden behind the longer one."""
+    return max(compute, moved) + (1 - hidden) * min(compute, moved)
+
+
+def spread_of(work: Work, setting: Setting, node: NodeClass) -> Spread:
+    """How far measured times are from estimated ones, where this way is like published runs."""
+    sharding = setting.sharding
+    unlike = (
+        setting.accelerator is Accelerator.CPU
+        or sharding.offload is not Offload.NONE
+        or sharding.world > setting.ranks_per_node
+        or work.method is Method.DORA
+        or not gpu_rates(node.device).known
+    )
+    if unlike:
+        return ASSUMED
+    if work.quantized:
+        return QUANTIZED
+    return SEVERAL if sharding.world > 1 or sharding.stage == 3 else ONE_DEVICE
+
+
+def micro_step_seconds(
+    work: Work, setting: Setting, node: NodeClass, length: float, fit: Efficiency = FITTED, stack: Stack = TRAINER
+) -> float:
     """Forward and backward pass of one micro-batch on every device."""
-    tokens = setting.micro_batch * length
-    overhead = _overhead_tokens(setting)
-    compute = flops_per_token(workload, setting, length) * (tokens + overhead) / sustained_flops(setting, node)
-    return compute + _micro_step_traffic(workload, setting, node)
+    price = price_tokens(work, setting, node.device, fit, stack)
+    compute = price.seconds(setting.micro_batch * length, work.attended(length))
+    hidden = fit.overlap if _prefetches(setting) else 0.0
+    return _together(compute, traffic_seconds(work, setting, node), hidden)
 
 
-def flops_per_token(workload: Workload, setting: Setting, length: float) -> float:
-    """Operations a token, recomputation counted."""
-    a = workload.architecture
-    head = a.embedding_parameters
-    layers = a.matmul_parameters - head
-    backward = 4 if workload.method is Method.FULL else 2
-    again = 2 if setting.checkpointing is Checkpointing.FULL else 0
-    # the fused head computes its logits a second time in the backward pass
-    matmuls = layers * (2 + backward + again) + head * (2 + backward + 2)
-    # causal: half of the square; backward 2.5 times the forward pass
-    widths = sum(g.count * g.attention.query_width for g in a.groups)
-    attention = 2 * length * widths * (3.5 + (1 if again else 0))
-    return matmuls + attention
+def _prefetches(setting: Setting) -> bool:
+    """Whether weights and gradients move while the device computes: ZeRO-3 alone does it safely."""
+    sharding = setting.sharding
+    return overlaps(sharding.stage, sharding.world) or sharding.offload is Offload.PARAMETERS
 
 
-def sustained_flops(setting: Setting, node: NodeClass) -> float:
-    """Operations a second that one device sustains."""
-    peak = node.device.peak_flops
+def passes(setting: Setting) -> int:
+    """Passes through a layer, each of a forward pass's traffic: forward, backward twice, and once more to recompute."""
+    return 4 if setting.checkpointing is Checkpointing.FULL else 3
+
+
+def matmul_flops(work: Work, setting: Setting, stack: Stack = TRAINER) -> float:
+    """Operations a token in linear modules and output head, recomputation counted."""
+    # backward: the input's gradient, and the weight's where it is trained
+    backward = 4 if work.full else 2
+    again = passes(setting) - 3
+    adapter = 0 if work.full else 6 * work.trainable
+    return work.matmul * (2 + backward + 2 * again) + work.head * (2 * stack.head_passes + backward) + adapter
+
+
+def attention_flops(work: Work, setting: Setting, length: float) -> float:
+    """Operations a token of attention, recomputation counted."""
+    return 2 * work.attended(length) * _attention_passes(setting)
+
+
+def _attention_passes(setting: Setting) -> float:
+    return passes(setting) - 2 + ATTENTION_BACKWARD
+
+
+def price_tokens(
+    work: Work, setting: Setting, device: Device, fit: Efficiency = FITTED, stack: Stack = TRAINER
+) -> Price:
+    """What computing costs, whatever the micro-batch."""
+    if setting.accelerator is Accelerator.CPU:
+        return _price_on_cpu(work, setting, device)
+    rates = gpu_rates(device)
     wide = setting.sharding.precision is PrecisionUsed.FP32
-    if setting.accelerator is Accelerator.CPU:
-        # a processor's peak is already the 32-bit one where it has no bfloat16
-        return peak * CPU_EFFICIENCY * (FP32_SHARE_CPU if wide and node.device.bf16 else 1)
-    reached: float = GPU_EFFICIENCY * min(1.0, (GPU_EFFICIENCY_PEAK / peak) ** GPU_EFFICIENCY_FALL)
-    return peak * reached * (FP32_SHARE_GPU if wide else 1)
+    peak = rates.matmul * (rates.wide if wide else 1)
+    adapter = work.adapted * fit.adapter_bytes * (DORA_ADAPTER if work.normed_by else 1)
+    layers = work.elementwise * fit.elementwise * stack.elementwise + adapter
+    moved = layers * passes(setting) + work.vocab * fit.logit_bytes * stack.logits
+    return Price(
+        token=matmul_flops(work, setting, stack) / fit.matmul / peak + moved * (2 if wide else 1) / rates.memory,
+        attended=2 * _attention_passes(setting) / fit.attention / peak,
+        once=_weight_bytes(work, setting, fit) / rates.memory,
+        least=launch_seconds(work, setting, fit),
+    )
 
 
-def _overhead_tokens(setting: Setting) -> int:
-    if setting.accelerator is Accelerator.CPU:
-        return CPU_OVERHEAD_TOKENS
-    return ZERO3_OVERHEAD_TOKENS if setting.sharding.stage == 3 else GPU_OVERHEAD_TOKENS
+def _price_on_cpu(work: Work, setting: Setting, device: Device) -> Price:
+    # a processor's peak is already the 32-bit one where it has no bfloat16
+    wide = setting.sharding.precision is PrecisionUsed.FP32 and device.bf16
+    sustained = device.peak_flops * CPU_EFFICIENCY * (FP32_SHARE_CPU if wide else 1)
+    token = matmul_flops(work, setting) / sustained
+    attended = 2 * _attention_passes(setting) / sustained
+    return Price(token=token, attended=attended, once=CPU_OVERHEAD_TOKENS * token)
 
 
-def _link(setting: Setting, node: NodeClass) -> float:
-    """Bytes a second of the slowest part of the way between devices."""
-    if setting.sharding.world > setting.ranks_per_node:
-        return NETWORK
-    return FAST_LINK if node.device.memory >= FAST_LINK_MEMORY else PCIE
+def _weight_bytes(work: Work, setting: Setting, fit: Efficiency) -> float:
+    """Bytes a micro-step moves for its weights' sake, however many tokens there are."""
+    again = passes(setting) - 3
+    # 4-bit weights are unpacked for the backward pass too; norms are constants there
+    return work.quantized * fit.unpack_bytes * (2 + again) + work.normed_by * DORA_BYTES * (1 + again)
 
 
-def _micro_step_traffic(workload: Workload, setting: Setting, node: NodeClass) -> float:
+def launch_seconds(work: Work, setting: Setting, fit: Efficiency = FITTED) -> float:
+    """The processor's time for launching one micro-batch's kernels; small micro-batches wait for it."""
+    gather = fit.launch_gather if setting.sharding.stage == 3 else 1.0
+    return work.layers * passes(setting) * fit.launch * gather
+
+
+def traffic_seconds(work: Work, setting: Setting, node: NodeClass) -> float:
     """Seconds for moving weights and gradients in every micro-step."""
     sharding = setting.sharding
     element, others = ELEMENT_BYTES[sharding.precision], (sharding.world - 1) / sharding.world
+    weights = element * (work.parameters - work.quantized) + work.quantized / 2
+    link = between(node, sharding.world, setting.ranks_per_node)
     seconds = 0.0
     if sharding.stage == 3:
         # weights are gathered for the forward and again for the backward pass
-        seconds += 2 * workload.parameters * element * others / _link(setting, node)
+        seconds += 2 * weights * others / link
     if sharding.stage >= 2:
-        seconds += workload.trainable * element * others / _link(setting, node)
+        seconds += work.trainable * element * others / link
     if sharding.offload is not Offload.NONE:
-        seconds += workload.trainable * element / sharding.world / PCIE
+        seconds += work.trainable * element / sharding.world / HOST_LINK
     if sharding.offload is Offload.PARAMETERS:
-        seconds += 2 * workload.parameters * element / sharding.world / PCIE
+        seconds += 2 * weights / sharding.world / HOST_LINK
     return seconds
 
 
-def optimizer_seconds(workload: Workload, setting: Setting, node: NodeClass) -> float:
+def optimizer_seconds(work: Work, setting: Setting, node: NodeClass) -> float:
     """Seconds of the optimizer step, and of what is communicated once a step."""
     sharding = setting.sharding
-    share = workload.trainable / (sharding.world if sharding.stage >= 1 else 1)
+    share = work.trainable / (sharding.world if sharding.stage >= 1 else 1)
     element, others = ELEMENT_BYTES[sharding.precision], (sharding.world - 1) / sharding.world
-    seconds = 0.0
-    if sharding.stage <= 1:
-        # all-reduce, or reduce and later gather: twice the gradients' size
-        seconds += 2 * workload.trainable * element * others / _link(setting, node)
-    elif sharding.stage == 2:
-        seconds += workload.trainable * element * others / _link(setting, node)
+    # all-reduce, or reduce and later gather: twice the gradients' size; ZeRO-2 has reduced already
+    times = {0: 2, 1: 2, 2: 1, 3: 0}[sharding.stage]
+    moved = times * work.trainable * element * others / between(node, sharding.world, setting.ranks_per_node)
     if sharding.offload is not Offload.NONE:
-        cores = max(1.0, node.cores / setting.ranks_per_node)
-        return seconds + share / (CPU_ADAM * cores) + share * element / PCIE
+        return moved + host_adam_seconds(share, setting, node) + share * element / HOST_LINK
     on_cpu = setting.accelerator is Accelerator.CPU
-    bandwidth = CPU_BANDWIDTH if on_cpu else node.device.peak_flops / GPU_FLOPS_A_BYTE
-    return seconds + share * ADAM_TRAFFIC / bandwidth
+    return moved + share * ADAM_TRAFFIC / (CPU_BANDWIDTH if on_cpu else gpu_rates(node.device).memory)
+
+
+def host_adam_seconds(parameters: float, setting: Setting, node: NodeClass) -> float:
+    """Seconds in which a process steps so many parameters in RAM: cores and RAM are shared with the node's others."""
+    cores = max(1.0, node.cores / setting.ranks_per_node)
+    bandwidth = RAM_BANDWIDTH / setting.ranks_per_node
+    return max(parameters / (CPU_ADAM * cores), parameters * CPU_ADAM_TRAFFIC / bandwidth)

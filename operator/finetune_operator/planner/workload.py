@@ -1,111 +1,135 @@
 """What is trained, as counts: one model and one method, before any choice of hardware."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
-from finetune_operator.api.spec import Adapter, Method
-from finetune_operator.planner.architecture import Architecture, Linear, adapted_modules
+from finetune_operator.api.spec import Adapter, Method, Objective
+from finetune_operator.planner.activations import TokenCost, Trained, token_cost
+from finetune_operator.planner.architecture import Architecture, Layer, Linear, adapted_linears
+from finetune_operator.planner.recipe import OURS, Recipe
 
-NORM_BYTES: Final = 4
-"""Every norm computes in 32 bits and keeps its input so, whatever the arithmetic of the run."""
+SEQUENCES: Final = {Objective.DPO: 2, Objective.ORPO: 2, Objective.REWARD: 2}
+"""Sequences that a row is trained as, where it isn't one: the preferred answer and the other go through together."""
 
+REFERENCED: Final = frozenset({Objective.DPO, Objective.KTO})
+"""Objectives that compare with the model as it was: with an adapter that is the model with its adapter off, without
+one a second copy of all weights."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Activations:
-    """What one layer keeps of one token for its backward pass.
-
-    Equal to the byte to the tensors that autograd saves in transformers 5.23's Llama, Qwen2 and Qwen3 layers with SDPA.
-    """
-
-    fixed_bytes: int
-    """Whatever the arithmetic: 32-bit copies made by norms, their scales, and attention's log-sums."""
-    elements: int
-    """In the arithmetic of the run."""
-    dropped: int
-    """Inputs that an adapter's dropout copies, each with its mask."""
-    masked: int
-    """More elements where rows are padded: attention with a mask repeats keys and values for every query head."""
-    transient: int
-    """More elements while the layer's own backward pass runs."""
+DORA_COPIES: Final = 3
+"""Copies of a weight that DoRA makes to measure its rows: the adapter's product, scaled, and added to the weight."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Workload:
-    """A model and a method."""
+    """A model and a method; compared and hashed by identity, so that what follows from one is found again quickly."""
 
     architecture: Architecture
     method: Method
     trainable: int
     """Parameters that get gradients and optimizer state."""
     frozen: int
-    activations: Activations
+    """Parameters that stay as they are, quantised ones counted as what they stand for; of a reference model, too."""
+    quantised: int
+    """Of the frozen ones: weights kept in four bits."""
+    costs: tuple[TokenCost, ...]
+    """What a token's activations cost, for each kind of layer."""
+    unpacked: int
+    """Elements of the largest matrix that is unpacked for a moment, a 4-bit weight; 0 where there is none."""
+    merged: int
+    """Most elements that DoRA takes to measure one weight's rows: a square matrix of ones as wide as the inputs, by
+    which PEFT multiplies the adapter out, and copies of the weight; 0 without DoRA."""
+    objective: Objective
+    recipe: Recipe
 
     @property
     def parameters(self) -> int:
         """All parameters on the device, the adapter's included."""
         return self.trainable + self.frozen
 
+    @property
+    def compared(self) -> bool:
+        """Whether every row goes through the model as it was, too."""
+        return self.objective in REFERENCED
 
-def read_workload(architecture: Architecture, method: Method, adapter: Adapter) -> Workload:
+    @property
+    def sequences(self) -> int:
+        """Sequences that a row is trained as."""
+        return SEQUENCES.get(self.objective, 1)
+
+
+def read_workload(
+    architecture: Architecture,
+    method: Method,
+    adapter: Adapter,
+    objective: Objective = Objective.SFT,
+    recipe: Recipe = OURS,
+) -> Workload:
     """The counts of one method.
 
     Raises:
         InvalidManifestError: a target of the adapter isn't a linear module of this model.
     """
-    if method is Method.FULL:
-        return Workload(
-            architecture=architecture,
-            method=method,
-            trainable=architecture.total_parameters,
-            frozen=0,
-            activations=_activations(architecture, _full_inputs(architecture), 0),
-        )
-    modules = adapted_modules(architecture, adapter.target_modules)
-    dropout = float(adapter.dropout) > 0
-    # with dropout every module keeps a copy of its own; without, modules that read the same tensor share it
-    inputs = 0 if dropout else _shared_inputs(architecture, modules)
+    recipe = recipe if architecture.sdpa else replace(recipe, eager=True)
+    total = architecture.total_parameters
+    if objective is Objective.REWARD:
+        # one score in place of the output head
+        total -= (0 if architecture.tied else architecture.embedding_parameters) - architecture.hidden
+    full, dora, quantised = method is Method.FULL, method is Method.DORA, method is Method.QLORA
+    trained = _trained(architecture, method, adapter, recipe)
+    modules = [] if full else [m for t in trained for m in t.modules]
+    adapters = sum(t.layer.count * _adapter_parameters(t.modules, adapter.rank, dora=dora) for t in trained)
     return Workload(
         architecture=architecture,
         method=method,
-        trainable=architecture.layers * adapter.rank * sum(m.inputs + m.outputs for m in modules),
-        frozen=architecture.total_parameters,
-        activations=_activations(
-            architecture,
-            inputs + adapter.rank * len(modules),
-            sum(m.inputs for m in modules) if dropout else 0,
-        ),
+        trainable=total if full else adapters,
+        frozen=total if not full or objective in REFERENCED else 0,
+        quantised=_quantised(architecture, recipe) if quantised else 0,
+        costs=tuple(token_cost(t) for t in trained),
+        unpacked=_unpacked(architecture, recipe) if quantised else 0,
+        merged=max((m.inputs * (m.inputs + DORA_COPIES * m.outputs) for m in modules), default=0) if dora else 0,
+        objective=objective,
+        recipe=recipe,
     )
 
 
-def _full_inputs(a: Architecture) -> int:
-    """Inputs of all linear modules, and what every norm's own weight needs for its gradient."""
-    return _shared_inputs(a, a.linears) + 2 * a.hidden + a.groups[0].attention.normed_width
-
-
-def _shared_inputs(a: Architecture, modules: tuple[Linear, ...]) -> int:
-    """Elements a token that these modules' weights need for their gradients, tensors shared between them once.
-
-    The output projection's input is what attention keeps anyway.
-    """
-    names = {m.name for m in modules}
-    attention = a.hidden if names & {"q_proj", "k_proj", "v_proj"} else 0
-    mlp = a.hidden if names & {"gate_proj", "up_proj"} else 0
-    return attention + mlp + (a.groups[0].feed_forward.width if "down_proj" in names else 0)
-
-
-def _activations(a: Architecture, inputs: int, dropped: int) -> Activations:
-    attention, ffn = a.groups[0].attention, a.groups[0].feed_forward.width
-    q, kv = attention.query_width, attention.key_width
-    norms, scales = 2 * a.hidden, 2
-    if attention.normed_width:
-        norms, scales = norms + attention.normed_width, scales + attention.heads + attention.kv_heads
-    return Activations(
-        # attention keeps one 32-bit log-sum a head
-        fixed_bytes=NORM_BYTES * (norms + scales + attention.heads),
-        # attention keeps q, k, v and its output; the feed-forward part its gate, the gate's activation, and its up part
-        elements=2 * q + 2 * kv + 3 * ffn + inputs,
-        dropped=dropped,
-        masked=2 * (q - kv),
-        # gradients of the layer's input and residual, of gate and up; fitted on real layers
-        transient=2 * a.hidden + 2 * ffn,
+def _trained(architecture: Architecture, method: Method, adapter: Adapter, recipe: Recipe) -> tuple[Trained, ...]:
+    """Every kind of layer with the modules that are trained there."""
+    full = method is Method.FULL
+    found: Iterable[tuple[Layer, tuple[Linear, ...]]] = (
+        [(g, g.linears) for g in architecture.groups] if full else adapted_linears(architecture, adapter.target_modules)
     )
+    return tuple(
+        Trained(
+            architecture=architecture,
+            layer=layer,
+            method=method,
+            modules=modules,
+            rank=0 if full else adapter.rank,
+            dropout=not full and float(adapter.dropout) > 0,
+            recipe=recipe,
+        )
+        for layer, modules in found
+    )
+
+
+def _adapter_parameters(modules: tuple[Linear, ...], rank: int, *, dora: bool) -> int:
+    """Two matrices a module, and with DoRA a magnitude for each output."""
+    return sum(rank * (m.inputs + m.outputs) + (m.outputs if dora else 0) for m in modules)
+
+
+def _unpacked(architecture: Architecture, recipe: Recipe) -> int:
+    """Elements of the largest weight that is kept in four bits; 0 where none is."""
+    linears = (m for g in architecture.groups for m in g.linears if m.quantisable or recipe.experts_apart)
+    return max((m.inputs * m.outputs for m in linears), default=0)
+
+
+def _quantised(architecture: Architecture, recipe: Recipe) -> int:
+    """Weights that bitsandbytes reaches: linear modules, but neither the head nor routed experts in one tensor."""
+    layers = sum(
+        g.count * sum(m.inputs * m.outputs for m in g.linears if m.quantisable or recipe.experts_apart)
+        for g in architecture.groups
+    )
+    if not recipe.experts_apart:
+        return layers
+    return layers + sum(g.count * g.feed_forward.expert_parameters for g in architecture.groups)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from finetune_operator.api.resource import FineTuneJob
+from finetune_operator.planner.architecture import Architecture
 from finetune_operator.planner.plan import Plan
 from finetune_operator.renderers.deepspeed import render_deepspeed
 from finetune_operator.renderers.repeat import CONFIG_FILE, render_repeat
@@ -30,12 +31,12 @@ class Bundle:
         return f"sha256:{digest.hexdigest()}"
 
 
-def render_bundle(job: FineTuneJob, plan: Plan, hidden_size: int, places: Places) -> Bundle:
+def render_bundle(job: FineTuneJob, plan: Plan, architecture: Architecture, places: Places) -> Bundle:
     """job.json, deepspeed.json and the manifest that repeats the run."""
     return Bundle(
         files={
-            JOB_FILE: render_job(job, plan, places).model_dump_json(indent=2) + "\n",
-            DEEPSPEED_FILE: json.dumps(render_deepspeed(job.spec.training, plan, hidden_size), indent=2) + "\n",
+            JOB_FILE: render_job(job, plan, architecture, places).model_dump_json(indent=2) + "\n",
+            DEEPSPEED_FILE: json.dumps(render_deepspeed(job.spec.training, plan, architecture.hidden), indent=2) + "\n",
             CONFIG_FILE: render_repeat(job, plan, places),
         },
     )

@@ -1,6 +1,7 @@
 """finetune_config.yaml: the manifest with nothing left to choose, so that it repeats the run."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import yaml
@@ -17,6 +18,7 @@ from finetune_operator.api.spec import (
     Output,
     PlanChoice,
     PrecisionChoice,
+    TrainData,
 )
 from finetune_operator.planner.plan import Plan
 from finetune_operator.renderers.trainer_config import Places
@@ -82,8 +84,15 @@ def _model_source(source: ModelSource, places: Places) -> ModelSource:
     return source.model_copy(update={"hub": source.hub.model_copy(update={"revision": revision})})
 
 
+def _sources(train: TrainData, paths: Sequence[str]) -> dict[str, Any]:
+    if train.sources is None:
+        return {"source": DataSource(path=paths[0])}
+    pairs = zip(train.sources, paths, strict=True)
+    return {"sources": tuple(source.model_copy(update={"path": path}) for source, path in pairs)}
+
+
 def _dataset(data: Dataset, places: Places) -> Dataset:
-    train = data.train.model_copy(update={"source": DataSource(path=places.train)})
+    train = data.train.model_copy(update=_sources(data.train, places.train))
     if places.evaluation is None:
         return data.model_copy(update={"train": train})
     evaluation = data.evaluation.model_copy(update={"source": DataSource(path=places.evaluation)})

@@ -1,5 +1,6 @@
 """job.json: the spec and the chosen plan in the trainer's own terms."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -10,13 +11,17 @@ from finetune_operator.api.spec import (
     Contract,
     DataFormat,
     FineTuneJobSpec,
+    JsonContract,
     Method,
+    Objective,
     OnBadRow,
     Schedule,
     Training,
+    WeightedSource,
 )
 from finetune_operator.api.status import Checkpointing
-from finetune_operator.planner.plan import Plan
+from finetune_operator.planner.architecture import Architecture, adapted_modules
+from finetune_operator.planner.plan import Plan, PrecisionUsed
 from finetune_trainer.job_config import (
     AcceptanceConfig,
     AdapterConfig,
@@ -28,7 +33,9 @@ from finetune_trainer.job_config import (
     ModelConfig,
     Precision,
     PredictionConfig,
+    QuantizationConfig,
     RowFormat,
+    TrainFileConfig,
     TrainingConfig,
     WorldConfig,
 )
@@ -39,6 +46,13 @@ SCHEDULES: Final[dict[Schedule, Literal["constant", "linear", "cosine"]]] = {
     Schedule.COSINE: "cosine",
 }
 """Our schedules by transformers' names."""
+
+STORAGE: Final[dict[PrecisionUsed, Literal["bfloat16", "float16", "float32"]]] = {
+    PrecisionUsed.BF16: "bfloat16",
+    PrecisionUsed.FP16: "float16",
+    PrecisionUsed.FP32: "float32",
+}
+"""What 4-bit codes are stored in under ZeRO-3, which divides only tensors of the run's own precision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,17 +67,18 @@ class Places:
     """The folder or GGUF file that the user named; None for a model from the hub."""
     model_revision: str | None
     """The hub's commit, where the model is from there: a branch moves."""
-    train: str
+    train: tuple[str, ...]
+    """In the order of the job's sources."""
     evaluation: str | None
     output: str
 
 
-def render_data(spec: FineTuneJobSpec, train: str, evaluation: str | None) -> DataConfig:
+def render_data(spec: FineTuneJobSpec, train: Sequence[str], evaluation: str | None) -> DataConfig:
     """The data part of job.json; inspection is asked in the same terms."""
     data = spec.dataset
     fraction = data.evaluation.fraction
     return DataConfig(
-        train=_file(train, data.train.format),
+        train=tuple(_train_file(path, source) for path, source in zip(train, data.train.files, strict=True)),
         evaluation=_file(evaluation, data.evaluation.format) if evaluation is not None else None,
         evaluation_fraction=float(fraction) if fraction is not None else None,
         max_length=data.max_length,
@@ -72,17 +87,20 @@ def render_data(spec: FineTuneJobSpec, train: str, evaluation: str | None) -> Da
     )
 
 
-def render_job(job: FineTuneJob, plan: Plan, places: Places) -> JobConfig:
+def render_job(job: FineTuneJob, plan: Plan, architecture: Architecture, places: Places) -> JobConfig:
     """The whole contract for one plan."""
     spec = job.spec
+    if spec.objective is not Objective.SFT:
+        raise ValueError(f"the trainer has no {spec.objective.value}")
     return JobConfig(
         version=1,
         name=job.metadata.name,
         method=plan.method.value,
-        objective=spec.objective.value,
+        objective="SFT",
         model=ModelConfig(path=places.model, description=places.model_description),
         data=render_data(spec, places.train, places.evaluation),
-        adapter=_adapter(spec, plan),
+        adapter=_adapter(spec, plan, architecture),
+        quantization=_quantization(plan),
         training=_training(spec.training, plan),
         world=WorldConfig(
             accelerator=_accelerator(plan),
@@ -105,27 +123,47 @@ def _file(path: str, row_format: DataFormat) -> DataFileConfig:
     return DataFileConfig(path=path, format=RowFormat(row_format.value))
 
 
+def _train_file(path: str, source: WeightedSource) -> TrainFileConfig:
+    return TrainFileConfig(path=path, format=RowFormat(source.format.value), weight=float(source.weight))
+
+
 def _contract(contract: Contract) -> ContractConfig:
     output = contract.output
-    answer = output.json_ if output is not None else None
     return ContractConfig(
-        answer_json=JsonContractConfig(required=answer.required, values=answer.values) if answer is not None else None,
+        answer_json=render_answer_contract(output.json_) if output is not None else None,
         unique_input="input" in contract.unique,
         fail_on_bad_row=contract.on_bad_row is OnBadRow.FAIL,
         max_bad_share=float(contract.max_bad_rows),
     )
 
 
-def _adapter(spec: FineTuneJobSpec, plan: Plan) -> AdapterConfig | None:
+def render_answer_contract(answer: JsonContract) -> JsonContractConfig:
+    """What answers are held against, in a run and by a check of files."""
+    return JsonContractConfig(required=answer.required, values=answer.values, json_schema=answer.json_schema)
+
+
+def _adapter(spec: FineTuneJobSpec, plan: Plan, architecture: Architecture) -> AdapterConfig | None:
     if plan.method is Method.FULL:
         return None
     adapter = spec.adapter
+    targets = adapter.target_modules
+    if architecture.expert_targets:
+        # for these families PEFT takes all-linear, and names of theirs, to mean the routed experts too
+        targets = tuple(m.name for m in adapted_modules(architecture, targets))
     return AdapterConfig(
         rank=adapter.rank,
         alpha=adapter.alpha,
         dropout=float(adapter.dropout),
-        target_modules=adapter.target_modules,
+        target_modules=targets,
     )
+
+
+def _quantization(plan: Plan) -> QuantizationConfig | None:
+    if plan.method is not Method.QLORA:
+        return None
+    # bytes as long as nobody divides the weights: it is what everything else expects
+    storage = STORAGE[plan.precision] if plan.zero_stage == 3 else "uint8"
+    return QuantizationConfig(kind="nf4", double=True, storage=storage)
 
 
 def _training(training: Training, plan: Plan) -> TrainingConfig:

@@ -54,6 +54,26 @@ def refusals(manifest: dict[str, Any]) -> list[str]:
             id="revision-with-space",
         ),
         pytest.param(
+            {"dataset": dataset(train={})},
+            "spec.dataset.train: holds none; write exactly one of source, sources",
+            id="no-rows",
+        ),
+        pytest.param(
+            {"dataset": dataset(train={"source": {"path": "a"}, "sources": [{"path": "b"}]})},
+            "spec.dataset.train: holds source and sources; write exactly one of source, sources",
+            id="one-and-several-sources",
+        ),
+        pytest.param(
+            {"dataset": dataset(train={"sources": [{"path": "a"}], "format": "Text"})},
+            "spec.dataset.train.format: is for a single source; write it beside the path of each of the sources",
+            id="format-of-several-sources",
+        ),
+        pytest.param(
+            {"dataset": dataset(train={"sources": [{"path": "a"}, {"path": "b"}, {"path": "a"}]})},
+            "spec.dataset.train.sources[2].path: a is there already; name it once, with the weight of both",
+            id="source-twice",
+        ),
+        pytest.param(
             {"dataset": dataset(evaluation={})},
             "spec.dataset.evaluation: holds none; write exactly one of source, fraction",
             id="no-evaluation",
@@ -133,6 +153,31 @@ def refusals(manifest: dict[str, Any]) -> list[str]:
             "spec.training.batchSize: 16 rows can't be shared evenly by 3 devices (hardware.nodes x "
             "hardware.devicesPerNode); write a multiple of 3",
             id="batch-that-devices-cannot-share",
+        ),
+        pytest.param(
+            {"hardware": {"maxDuration": "2d"}},
+            'spec.hardware.maxDuration: "2d" is not a duration; write for example "2h15m"',
+            id="days",
+        ),
+        pytest.param(
+            {"hardware": {"maxDuration": "15m2h"}},
+            'spec.hardware.maxDuration: "15m2h" is not a duration; write for example "2h15m"',
+            id="minutes-before-hours",
+        ),
+        pytest.param(
+            {"hardware": {"maxDuration": "0h0m"}},
+            "spec.hardware.maxDuration: 0h0m is no time at all; write for example 2h15m",
+            id="no-time",
+        ),
+        pytest.param(
+            {"hardware": {"maxCost": "0"}},
+            'spec.hardware.maxCost: 0 is not above 0 and at most 1e12; write for example "25"',
+            id="for-nothing",
+        ),
+        pytest.param(
+            {"hardware": {"maxHourlyCost": "5 EUR"}},
+            'spec.hardware.maxHourlyCost: "5 EUR" is not a decimal; write for example "0.05"',
+            id="currency",
         ),
         pytest.param(
             {"hardware": {"accelerator": "CPU", "devicesPerNode": 2}},
@@ -263,3 +308,15 @@ def test_a_batch_that_devices_share_evenly_is_accepted() -> None:
 
 def test_a_cpu_node_is_one_device() -> None:
     assert make_job(hardware={"accelerator": "CPU", "devicesPerNode": 1}).spec.hardware.devices_per_node == 1
+
+
+def test_a_source_has_a_weight_above_nothing() -> None:
+    found = refusals(make_manifest(dataset=dataset(train={"sources": [{"path": "a", "weight": "0"}]})))
+    sentence = '0 is not above 0 and at most 1000; write for example "2"'
+    assert f"spec.dataset.train.sources[0].weight: {sentence}" in found
+
+
+def test_one_source_and_several_are_read_alike() -> None:
+    one = make_job(dataset=dataset(train={"source": {"path": "a"}, "format": "Text"}))
+    several = make_job(dataset=dataset(train={"sources": [{"path": "a", "format": "Text"}]}))
+    assert one.spec.dataset.train.files == several.spec.dataset.train.files

@@ -56,6 +56,26 @@ def test_written_memory_reads_as_nearly_the_same(count: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("2h15m", 8100), ("90m", 5400), ("45s", 45), ("1h1m1s", 3661), ("1h5s", 3605), ("0s", 0), ("36h", 129_600)],
+)
+def test_durations_are_read_in_go_style(text: str, seconds: int) -> None:
+    assert units.parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "2", "2d", "1.5h", "-1h", "15m2h", "2h 15m", "2H", "h"])
+def test_what_is_no_duration_is_refused_with_what_to_write(text: str) -> None:
+    with pytest.raises(ValueError, match="write") as caught:
+        units.parse_duration(text)
+    assert str(caught.value) == f'"{text}" is not a duration; write for example "2h15m"'
+
+
+@given(st.integers(min_value=0, max_value=10**8))
+def test_written_durations_read_as_nearly_the_same(seconds: int) -> None:
+    assert 0 <= seconds - units.parse_duration(units.format_duration(seconds)) < 60
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "0s"), (45, "45s"), (59.6, "1m0s"), (190, "3m10s"), (3599.6, "1h0m"), (8100, "2h15m"), (-3, "0s")],
 )

@@ -19,7 +19,7 @@ from finetune_trainer.events import (
 )
 from tests.support.golden import check_golden
 from tests.support.plans import make_plan
-from tests.unit.lifecycle.test_status import FACTS, NOW, RESULT, STEP
+from tests.unit.lifecycle.test_status import FACTS, MEMORY, NOW, RESULT, STEP
 
 METRICS = {"loss": 2.1, "json-valid": 0.5}
 
@@ -31,7 +31,9 @@ EVENTS: tuple[Event, ...] = (
     EvaluationEvent(subject="baseline", rows=60, metrics=METRICS),
     ResumeEvent(step=100, path="c"),
     STEP,
+    MEMORY,
     STEP.model_copy(update={"step": 121}),
+    MEMORY.model_copy(update={"step": 300}),
     CheckpointEvent(step=121, path="c"),
     EvaluationEvent(subject="tuned", rows=60, metrics=METRICS),
     RESULT,

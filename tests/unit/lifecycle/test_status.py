@@ -13,6 +13,7 @@ from finetune_trainer.events import (
     CheckpointEvent,
     Event,
     FailureEvent,
+    MemoryEvent,
     PhaseEvent,
     ResultEvent,
     ResumeEvent,
@@ -39,6 +40,19 @@ STEP = StepEvent(
     tokens_per_second=2310.4,
     remaining_seconds=190,
     memory_bytes=1,
+)
+GIB = 1024**3
+MEMORY = MemoryEvent(
+    step=2,
+    predicted={"weights": GIB, "gradients": GIB // 8, "activations": GIB // 2, "context": GIB // 8},
+    measured=2 * GIB,
+    measured_by="peak of something",
+    peak="forward",
+    phases={"step": GIB, "forward": 2 * GIB, "loading": GIB // 2},
+    components={"weights": GIB, "activations+logits+context": GIB},
+    tensors={"weights": GIB},
+    idle=GIB,
+    device={},
 )
 RESULT = ResultEvent(
     decision="Keep",
@@ -101,9 +115,51 @@ def test_the_result_is_kept_whole() -> None:
     assert status.evaluation is not None
     assert status.evaluation.tuned == {"json-valid": "1", "perplexity": "1.9"}
     assert status.memory is not None
-    assert (status.memory.predicted, status.memory.measured) == ("2.0GiB", "1.0GiB")
+    assert (status.memory.predicted, status.memory.measured, status.memory.error) == ("2.0GiB", "1.0GiB", "-50%")
     assert status.output is not None
     assert status.output.path == "/out"
+
+
+def test_measured_memory_is_held_against_the_plan() -> None:
+    memory = running(STEP, MEMORY).memory
+    assert memory is not None
+    assert memory.model_dump(mode="json", by_alias=True, exclude_none=True) == {
+        "predicted": "1.8GiB",
+        "measured": "2.0GiB",
+        "error": "+14%",
+        "peak": "forward",
+        "phases": {"loading": "512MiB", "forward": "2.0GiB", "step": "1.0GiB"},
+        "components": {
+            "weights": {"predicted": "1.0GiB", "measured": "1.0GiB"},
+            "activations+logits+context": {"predicted": "640MiB", "measured": "1.0GiB"},
+            "gradients": {"predicted": "128MiB"},
+        },
+    }
+
+
+def test_memory_told_twice_is_told_once() -> None:
+    assert running(MEMORY, MEMORY) == running(MEMORY)
+
+
+def test_memory_told_again_replaces_what_was_told_before() -> None:
+    grown = MEMORY.model_copy(update={"measured": 3 * GIB, "step": 90})
+    memory = running(MEMORY, grown).memory
+    assert memory is not None
+    assert (memory.measured, memory.error) == ("3.0GiB", "+71%")
+
+
+def test_the_result_keeps_what_was_told_of_components() -> None:
+    before, after = running(MEMORY).memory, running(MEMORY, RESULT).memory
+    assert before is not None
+    assert after is not None
+    assert (after.predicted, after.measured, after.error) == ("2.0GiB", "1.0GiB", "-50%")
+    assert (after.components, after.phases, after.peak) == (before.components, before.phases, before.peak)
+
+
+def test_a_prediction_of_nothing_has_no_error() -> None:
+    memory = running(MEMORY.model_copy(update={"predicted": {}})).memory
+    assert memory is not None
+    assert memory.error is None
 
 
 @pytest.mark.parametrize("code", [c for c in ExitCode if c not in {ExitCode.OK, ExitCode.INTERRUPTED}])
@@ -127,6 +183,6 @@ def test_a_new_session_forgets_the_failure_of_the_last() -> None:
 
 
 def test_status_survives_its_file() -> None:
-    status = running(STEP, RESULT)
+    status = running(STEP, MEMORY, RESULT)
     text = status.model_dump_json(by_alias=True)
     assert FineTuneJobStatus.model_validate_json(text) == status

@@ -7,7 +7,8 @@ import psutil
 import pytest
 
 from finetune_operator.api.spec import Accelerator
-from finetune_operator.local.cpu import PEAK_FLOPS_BASELINE, peak_flops, read_cores, read_cpu, read_ram
+from finetune_operator.local.cpu import read_cores, read_cpu, read_ram
+from finetune_operator.planner.processors import PEAK_FLOPS_BASELINE, peak_flops
 from finetune_operator.units import MIB
 from tests.unit.local.test_cgroups import V2, lay_out
 

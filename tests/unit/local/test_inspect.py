@@ -34,9 +34,15 @@ def held_out(evaluation: dict[str, Any]) -> dict[str, Any]:
 def test_data_files_start_at_the_job_file(tmp_path: Path) -> None:
     job = make_job(dataset=held_out({"source": {"path": "../check.jsonl"}}))
     assert data_files(job.spec, tmp_path / "jobs") == DataFiles(
-        train=tmp_path / "jobs" / "train.jsonl", evaluation=tmp_path / "check.jsonl"
+        train=(tmp_path / "jobs" / "train.jsonl",), evaluation=tmp_path / "check.jsonl"
     )
     assert data_files(make_job(dataset=held_out({"fraction": "0.1"})).spec, tmp_path).evaluation is None
+
+
+def test_several_data_files_keep_their_order(tmp_path: Path) -> None:
+    sources = [{"path": "b.jsonl"}, {"path": "sub/a.csv", "weight": "0.5"}]
+    job = make_job(dataset={"train": {"sources": sources}, "evaluation": {"fraction": "0.1"}})
+    assert data_files(job.spec, tmp_path).train == (tmp_path / "b.jsonl", tmp_path / "sub" / "a.csv")
 
 
 def test_the_trainer_reads_what_a_plan_needs(tmp_path: Path, model: ModelFolder) -> None:

@@ -34,8 +34,13 @@ def test_a_machine_without_gpus_is_one_cpu_node(tmp_path: Path, asked: Accelerat
 
 
 @pytest.mark.usefixtures("no_gpus")
-def test_one_device_is_trained_on_at_a_time(tmp_path: Path) -> None:
+def test_a_cpu_is_trained_on_as_one_device(tmp_path: Path) -> None:
     assert read_capacity(tmp_path).max_devices == 1
+
+
+def test_all_usable_gpus_of_a_kind_train_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    have(monkeypatch, gpu("GPU-a"), gpu("GPU-b"), gpu("GPU-busy", free=1), gpu("GPU-t", product="Tesla T4"))
+    assert read_capacity(tmp_path).max_devices == 2
 
 
 @pytest.mark.parametrize(

@@ -135,17 +135,17 @@ def test_everything_that_is_wrong_is_told_at_once_in_the_files_order() -> None:
         ),
         pytest.param(
             "  output: {path: out}\n", "  output: {path: out}\n  method: lora\n",
-            "job.yaml:16: spec.method: lora is not allowed; write LoRA (one of Full, LoRA)",
+            "job.yaml:16: spec.method: lora is not allowed; write LoRA (one of Full, LoRA, QLoRA, DoRA)",
             id="case-of-an-enum",
         ),
         pytest.param(
             "  output: {path: out}\n", "  output: {path: out}\n  method: Prefix\n",
-            "job.yaml:16: spec.method: Prefix is not allowed; write one of Full, LoRA",
+            "job.yaml:16: spec.method: Prefix is not allowed; write one of Full, LoRA, QLoRA, DoRA",
             id="unknown-word-of-an-enum",
         ),
         pytest.param(
             "  output: {path: out}\n", "  output: {path: out}\n  objective:\n",
-            "job.yaml:16: spec.objective: is empty; write one of SFT",
+            "job.yaml:16: spec.objective: is empty; write one of SFT, DPO, ORPO, KTO, Reward, GRPO",
             id="empty-enum",
         ),
         pytest.param(

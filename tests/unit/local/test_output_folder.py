@@ -32,7 +32,7 @@ from finetune_operator.local.record import normalise, read_record, write_record
 from finetune_operator.renderers.bundle import render_bundle
 from finetune_operator.units import GIB, Bytes
 from finetune_trainer.job_config import STATE_FOLDER
-from tests.support.plans import make_job, make_plan
+from tests.support.plans import TINY_ARCHITECTURE, make_job, make_plan
 from tests.unit.local.test_record import PLACES
 
 HOLD = """
@@ -58,7 +58,7 @@ def begin(output: Path, **spec: Any) -> None:
     """What `finetune run` leaves when it has begun."""
     job, plan = make_job(**spec), make_plan()
     places = replace(PLACES, output=str(output))
-    write_record(output, normalise(job, Path("/jobs")), plan, render_bundle(job, plan, 576, places))
+    write_record(output, normalise(job, Path("/jobs")), plan, render_bundle(job, plan, TINY_ARCHITECTURE, places))
 
 
 def quiet(_: str) -> None:

@@ -25,14 +25,14 @@ from finetune_operator.renderers.bundle import Bundle, render_bundle
 from finetune_operator.renderers.repeat import render_repeat
 from finetune_operator.renderers.trainer_config import Places
 from finetune_trainer.job_config import RESULT_FILE, STATE_FOLDER
-from tests.support.plans import make_class, make_device, make_job, make_plan
+from tests.support.plans import TINY_ARCHITECTURE, make_class, make_device, make_job, make_plan
 
 PLACES = Places(
     model="/cache/model",
     model_description="model",
     model_revision=None,
     model_source="/jobs/model",
-    train="/jobs/train.jsonl",
+    train=("/jobs/train.jsonl",),
     evaluation="/jobs/check.jsonl",
     output="/jobs/out",
 )
@@ -40,7 +40,8 @@ PLACES = Places(
 
 def write(output: Path, **spec: Any) -> Record:
     job, plan = make_job(**spec), make_plan()
-    return write_record(output, normalise(job, Path("/jobs")), plan, render_bundle(job, plan, 576, PLACES))
+    bundle = render_bundle(job, plan, TINY_ARCHITECTURE, PLACES)
+    return write_record(output, normalise(job, Path("/jobs")), plan, bundle)
 
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_the_recorded_manifest_is_a_job_with_nothing_left_to_choose(tmp_path: Pa
 
 def test_an_adapter_for_the_other_options_is_not_in_the_manifest_of_a_full_run(tmp_path: Path) -> None:
     job, plan = make_job(adapter={"rank": 8}), make_plan(method=Method.FULL)
-    repeat = read_repeat(write_record(tmp_path, {}, plan, render_bundle(job, plan, 576, PLACES)))
+    repeat = read_repeat(write_record(tmp_path, {}, plan, render_bundle(job, plan, TINY_ARCHITECTURE, PLACES)))
     assert repeat is not None
     assert repeat.spec.adapter == Adapter()
 

@@ -3,15 +3,16 @@
 import json
 from typing import Any
 
-from finetune_operator.api.spec import Accelerator, Adapter, FineTuneJobSpec, Method
+from finetune_operator.api.spec import Accelerator, Adapter, FineTuneJobSpec, Method, Objective
 from finetune_operator.api.status import Checkpointing, Offload
 from finetune_operator.planner.architecture import read_architecture
 from finetune_operator.planner.capacity import Capacity, Device, NodeClass
 from finetune_operator.planner.catalogue import CATALOGUE
 from finetune_operator.planner.facts import DatasetFacts, Facts, ModelFacts
-from finetune_operator.planner.memory import Setting
 from finetune_operator.planner.plan import PrecisionUsed
 from finetune_operator.planner.question import Question, pose
+from finetune_operator.planner.recipe import OURS, Recipe
+from finetune_operator.planner.setting import Setting
 from finetune_operator.planner.states import Sharding
 from finetune_operator.planner.workload import Workload, read_workload
 from finetune_operator.units import GIB, Bytes
@@ -112,9 +113,15 @@ def make_question(spec: FineTuneJobSpec | None = None, facts: Facts | None = Non
     return pose(spec or make_spec(), facts or make_facts(), make_capacity(*(classes or (make_gpus(),))))
 
 
-def make_workload(method: Method = Method.LORA, repo: str = SEVEN, **adapter: Any) -> Workload:
+def make_workload(
+    method: Method = Method.LORA,
+    repo: str = SEVEN,
+    objective: Objective = Objective.SFT,
+    recipe: Recipe = OURS,
+    **adapter: Any,
+) -> Workload:
     """A model of the catalogue and a method."""
-    return read_workload(read_architecture(CATALOGUE[repo]), method, Adapter(**adapter))
+    return read_workload(read_architecture(CATALOGUE[repo]), method, Adapter(**adapter), objective, recipe)
 
 
 def make_setting(

@@ -109,6 +109,9 @@ def test_a_cpu_is_advised_more_ram() -> None:
     assert recommended == "a machine with 256 GiB of RAM"
 
 
+SEVENTEEN = make_capacity(make_gpus(17, 1, ram=Bytes(8 * GIB), free_ram=Bytes(7 * GIB)))
+
+
 def rejected(option: str, capacity: Capacity, repo: str = SEVEN, **fields: Any) -> str:
     """The remedy of that option."""
     found: PlanSet = plan(make_spec(**fields), make_facts(repo), capacity)
@@ -123,13 +126,31 @@ def rejected(option: str, capacity: Capacity, repo: str = SEVEN, **fields: Any) 
         pytest.param(
             "lora-1x17g",
             make_capacity(make_gpus(17, 1, ram=Bytes(8 * GIB), free_ram=Bytes(7 * GIB))),
-            "would fit: maxLength 1024 (16.1 GiB, tight)",
-            id="shorter-rows",
+            "would fit: rank 4 (16.1 GiB, tight)",
+            id="smaller-rank",
+        ),
+        pytest.param(
+            "lora-1x24g",
+            make_capacity(make_gpus(24, 1, free=12)),
+            "would fit: the 12.0 GiB that others use of it, freed",
+            id="freed",
+        ),
+        pytest.param(
+            "full-1x80g",
+            make_capacity(make_gpus(80, 2, ram=Bytes(64 * GIB), free_ram=Bytes(60 * GIB))),
+            "would fit: 2 devices (full-z3-2x80g: 66.3 GiB a device, tight)",
+            id="more-devices",
+        ),
+        pytest.param(
+            "lora-1x12g",
+            make_capacity(make_gpus(12, 1, ram=Bytes(16 * GIB), free_ram=Bytes(15 * GIB))),
+            "would fit: QLoRA (qlora-1x12g: 8.5 GiB)",
+            id="lighter-method",
         ),
         pytest.param(
             "full-1x24g",
             make_capacity(make_gpus(24, 1)),
-            "would fit: ZeRO-2 with CPU offload (152.1 GiB of RAM a node), or 2 devices of 96 GiB with ZeRO-3",
+            "would fit: CPU offload (full-z2-offload-1x24g: 20.6 GiB, tight, 152.1 GiB of RAM a node)",
             id="offload",
         ),
         pytest.param(
@@ -141,7 +162,7 @@ def rejected(option: str, capacity: Capacity, repo: str = SEVEN, **fields: Any) 
         pytest.param(
             "full-z2-offload-1x24g",
             make_capacity(make_gpus(24, 1, ram=Bytes(64 * GIB), free_ram=Bytes(60 * GIB))),
-            "would fit: 2 devices of 96 GiB with ZeRO-3",
+            "would fit: nodes with 256 GiB of RAM",
             id="ram",
         ),
         pytest.param(
@@ -156,19 +177,45 @@ def test_remedy_is_the_smallest_change(option: str, capacity: Capacity, remedy: 
     assert rejected(option, capacity) == remedy
 
 
-def test_a_remedy_that_is_followed_helps() -> None:
-    gpus = make_capacity(make_gpus(17, 1, ram=Bytes(8 * GIB), free_ram=Bytes(7 * GIB)))
-    assert "maxLength 1024" in rejected("lora-1x17g", gpus)
+SEVEN_GIB = make_capacity(make_gpus(7, 1))
+SMALLEST = {"rank": 4}
+
+
+def test_shorter_rows_are_a_remedy_and_help() -> None:
+    remedy = rejected("qlora-1x7g", SEVEN_GIB, adapter=SMALLEST)
+    assert remedy.startswith("would fit: maxLength 1024 (6.")
     shorter = make_facts(SEVEN, make_data(longest=1024))
-    assert plan(make_spec(), shorter, gpus).find("lora-1x17g") is not None
+    assert plan(make_spec(adapter=SMALLEST), shorter, SEVEN_GIB).find("qlora-1x7g") is not None
+
+
+def test_a_smaller_rank_helps() -> None:
+    assert "rank 4" in rejected("lora-1x17g", SEVENTEEN)
+    assert plan(make_spec(adapter=SMALLEST), make_facts(SEVEN), SEVENTEEN).find("lora-1x17g") is not None
+
+
+def test_a_higher_stage_shares_out_more() -> None:
+    gpus = make_capacity(make_gpus(80, 2, ram=Bytes(64 * GIB), free_ram=Bytes(60 * GIB)))
+    remedy = rejected("full-2x80g", gpus, hardware={"devicesPerNode": 2})
+    assert remedy.startswith("would fit: ZeRO-3 (full-z3-2x80g: 66.")
 
 
 def test_shortening_below_half_of_the_rows_is_not_proposed() -> None:
-    gpus = make_capacity(make_gpus(17, 1, ram=Bytes(8 * GIB), free_ram=Bytes(7 * GIB)))
     long_rows = make_facts(SEVEN, make_data(p50=1800, p95=2000, mean=1700))
-    found = plan(make_spec(), long_rows, gpus).rejection("lora-1x17g")
+    found = plan(make_spec(adapter=SMALLEST), long_rows, SEVEN_GIB).rejection("qlora-1x7g")
     assert found is not None
     assert "maxLength" not in found.remedy
+
+
+def test_a_method_that_is_not_asked_about_is_a_remedy() -> None:
+    gpus = make_capacity(make_gpus(24, 1, ram=Bytes(16 * GIB), free_ram=Bytes(15 * GIB)))
+    assert rejected("full-1x24g", gpus, method="Full").startswith("would fit: LoRA (lora-1x24g: ")
+
+
+def test_devices_beyond_what_the_job_fixes_are_a_remedy() -> None:
+    gpus = make_capacity(make_gpus(80, 8, ram=Bytes(64 * GIB), free_ram=Bytes(60 * GIB)))
+    found = rejected("full-1x80g", gpus, method="Full", hardware={"devicesPerNode": 1})
+    assert found.startswith("would fit: ")
+    assert "devices (full-z" in found
 
 
 def test_where_nodes_are_advised_they_are_counted() -> None:

@@ -9,6 +9,8 @@ from finetune_operator.planner.candidates import device_counts, enumerate_candid
 from finetune_operator.planner.capacity import NodeClass
 from tests.unit.planner.builders import make_capacity, make_cpu, make_fleet, make_gpus
 
+ON_CPU = ["lora-cpu", "qlora-cpu", "dora-cpu", "full-cpu"]
+
 
 def ids(method: Method | None, *classes: NodeClass, **hardware: Any) -> list[str]:
     """Ids of the candidates, in order."""
@@ -20,6 +22,9 @@ def test_one_gpu() -> None:
     assert ids(None, make_gpus(24, 1)) == [
         "lora-1x24g",
         "lora-z3-offload-1x24g",
+        "qlora-1x24g",
+        "dora-1x24g",
+        "dora-z3-offload-1x24g",
         "full-1x24g",
         "full-z2-offload-1x24g",
         "full-z3-offload-1x24g",
@@ -37,16 +42,22 @@ def test_two_gpus_can_share() -> None:
     ]
 
 
-def test_an_adapters_own_state_is_not_worth_sharing() -> None:
-    assert ids(Method.LORA, make_gpus(24, 2))[2:] == ["lora-2x24g", "lora-z3-2x24g", "lora-z3-offload-2x24g"]
+@pytest.mark.parametrize("method", [Method.LORA, Method.DORA])
+def test_an_adapters_own_state_is_not_worth_sharing(method: Method) -> None:
+    name = method.value.lower()
+    assert ids(method, make_gpus(24, 2))[2:] == [f"{name}-2x24g", f"{name}-z3-2x24g", f"{name}-z3-offload-2x24g"]
+
+
+def test_four_bit_weights_are_shared_but_not_offloaded() -> None:
+    assert ids(Method.QLORA, make_gpus(24, 2)) == ["qlora-1x24g", "qlora-2x24g", "qlora-z3-2x24g"]
 
 
 def test_a_cpu_is_one_device_and_offloads_nothing() -> None:
-    assert ids(None, make_cpu()) == ["lora-cpu", "full-cpu"]
+    assert ids(None, make_cpu()) == ON_CPU
 
 
 def test_only_the_kind_that_is_asked_for() -> None:
-    assert ids(None, make_cpu(), make_gpus(24, 1), accelerator=Accelerator.CPU) == ["lora-cpu", "full-cpu"]
+    assert ids(None, make_cpu(), make_gpus(24, 1), accelerator=Accelerator.CPU) == ON_CPU
     assert all("cpu" not in i for i in ids(None, make_cpu(), make_gpus(24, 1), accelerator=Accelerator.GPU))
 
 

@@ -222,3 +222,11 @@ def test_weights_that_are_not_here_need_disk_too() -> None:
     )
     assert download_bytes(here) == 0
     assert download_bytes(away) == 2 * 7_615_616_512
+
+
+def test_weights_that_have_4_bits_already_are_not_rounded_again() -> None:
+    rejection = verdict("qlora-1x80g", make_gpus(80), "openai/gpt-oss-20b").rejection
+    assert rejection is not None
+    assert rejection.reason is RejectionReason.UNSUPPORTED_PRECISION
+    assert "GptOssForCausalLM" in rejection.message
+    assert verdict("lora-1x80g", make_gpus(80), "openai/gpt-oss-20b").rejection is None

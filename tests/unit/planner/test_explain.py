@@ -63,8 +63,8 @@ def test_an_adapter_on_one_gpu() -> None:
         "gradients": "40.4 M trainable x 2 bytes",
         "optimizer": "40.4 M trainable x 12 bytes (32-bit copy and AdamW's two moments)",
         "activations": (
-            "2 rows of 2048 tokens x 28 layers' inputs of 7.2 k bytes a token, and one layer's own, computed again: "
-            "0.87 GiB, and its gradients"
+            "1 row of 2048 tokens x 28 layers' inputs of 7.2 k bytes a token; one layer's backward pass 0.57 GiB: "
+            "its own activations, computed again, its gradients"
         ),
         "context": "0.55 GiB for the driver, 2% of the rest for the allocator",
     }
@@ -94,7 +94,7 @@ def test_an_adapter_on_one_gpu() -> None:
         ),
         pytest.param(
             SEVEN,
-            "full-z2-4x80g",
+            "full-z3-4x80g",
             "buckets",
             "gradients on their way between devices: ZeRO's reduce bucket",
             id="buckets",
@@ -118,6 +118,21 @@ def test_offloading_is_told_in_ram() -> None:
     assert host.formula == (
         "RAM a node: 1 process, with gradients, optimizer state and 32-bit copies; pinned buffers are powers of two"
     )
+
+
+def test_figures_hold_one_another() -> None:
+    for plans in PLANS.values():
+        for each in plans.values():
+            assert each.allocated == each.memory.device_total - each.memory.context
+            assert each.allocated <= each.reserved <= each.process <= each.available
+
+
+def test_qlora_names_what_is_in_four_bits_and_what_is_unpacked() -> None:
+    lines = {line.component: line.formula for line in told(SEVEN, "qlora-1x24g").lines}
+    assert lines["weights"].startswith(
+        "6.5 B in 4 bits x 0.5159 bytes; 1.1 B not quantised and 40.4 M adapter x 2 bytes"
+    )
+    assert "4-bit weights unpacked one at a time" in lines["activations"]
 
 
 def test_a_cpu_has_no_ram_beside_its_memory() -> None:

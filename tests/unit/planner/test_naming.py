@@ -43,6 +43,8 @@ def test_memory_is_called_what_is_on_the_box(gib: float, size: int) -> None:
         pytest.param(Method.FULL, (0, Offload.NONE), (2, 1), "cpu", CPU, "full-2xcpu", id="cpu-nodes"),
         pytest.param(Method.LORA, (0, Offload.NONE), (1, 1), "24g", GPU, "lora-1x24g", id="zero-0"),
         pytest.param(Method.FULL, (3, Offload.NONE), (1, 4), "80g", GPU, "full-z3-4x80g", id="zero-3"),
+        pytest.param(Method.QLORA, (3, Offload.NONE), (1, 2), "24g", GPU, "qlora-z3-2x24g", id="qlora"),
+        pytest.param(Method.DORA, (0, Offload.NONE), (1, 1), "24g", GPU, "dora-1x24g", id="dora"),
         pytest.param(Method.FULL, (2, Offload.OPTIMIZER), (1, 1), "80g", GPU, "full-z2-offload-1x80g", id="optimizer"),
         pytest.param(Method.FULL, (3, Offload.PARAMETERS), (1, 8), "24g", GPU, "full-z3-offload-8x24g", id="weights"),
         pytest.param(Method.FULL, (3, Offload.NONE), (2, 8), "80g", GPU, "full-z3-2x8x80g", id="nodes"),

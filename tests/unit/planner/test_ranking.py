@@ -1,201 +1,183 @@
-"""What is listed, in which order, and why."""
-
-from typing import Any
+"""What is listed, and in which order."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from finetune_operator.api.spec import Method
-from finetune_operator.api.status import Checkpointing, Offload
-from finetune_operator.constants import MAX_OPTIONS
-from finetune_operator.planner.capacity import NodeClass
-from finetune_operator.planner.plan import Interval, MemoryEstimate, Plan, PrecisionUsed
-from finetune_operator.planner.ranking import drop_dominated, rank, rank_key
-from finetune_operator.units import GIB, Bytes
-from tests.unit.planner.builders import make_gpus
+from finetune_operator.api.status import Offload
+from finetune_operator.constants import MAX_LISTED
+from finetune_operator.planner.plan import Plan
+from finetune_operator.planner.ranking import rank_key
+from tests.unit.planner.builders import make_cpu
+from tests.unit.planner.ranked import is_outdone, make_node, make_ranked, rank_plans, staying
 
-NOTHING = Bytes(0)
-
-
-def make_plan(name: str = "a", seconds: float = 3600, gib: float = 40, **overrides: Any) -> Plan:
-    """A plan on one device of 80 GiB, of which only what ranking looks at is real."""
-    memory = MemoryEstimate(
-        weights=Bytes(int(gib * GIB)),
-        gradients=NOTHING,
-        optimizer=NOTHING,
-        activations=NOTHING,
-        logits=NOTHING,
-        buckets=NOTHING,
-        gathered=NOTHING,
-        context=NOTHING,
-        host=NOTHING,
-    )
-    fields: dict[str, Any] = {
-        "method": Method.LORA,
-        "zero_stage": 0,
-        "offload": Offload.NONE,
-        "node_class": make_gpus(80, 64),
-        "nodes": 1,
-        "devices_per_node": 1,
-        "available": Bytes(80 * GIB),
-        "tight": gib > 64,
-    }
-    return Plan(
-        id=name,
-        precision=PrecisionUsed.BF16,
-        micro_batch=1,
-        accumulation=1,
-        checkpointing=Checkpointing.NONE,
-        memory=memory,
-        disk=NOTHING,
-        total_parameters=1,
-        trainable_parameters=1,
-        learning_rate="1e-5",
-        tokens_per_second=Interval(low=1, mid=1, high=1),
-        seconds=Interval(low=seconds, mid=seconds, high=seconds),
-        cost=None,
-        quality="",
-        best_for="",
-        because="",
-        **(fields | overrides),
-    )
-
-
-def node(name: str) -> NodeClass:
-    """A class of that name."""
-    return make_gpus(80, 64, name=name)
+SMALL, LARGE = make_node("small", 24), make_node("large", 80)
+CHEAP, DEAR = make_node("cheap", 80, 1.0), make_node("dear", 24, 4.0)
+CPU = make_cpu(512)
 
 
 @pytest.mark.parametrize(
     ("better", "worse"),
     [
-        pytest.param(make_plan(seconds=9000), make_plan(seconds=1, method=Method.FULL), id="an-adapter-first"),
-        pytest.param(make_plan(seconds=3000), make_plan(seconds=3001), id="faster-first"),
-        pytest.param(make_plan(seconds=6000), make_plan(seconds=3000, gib=70), id="a-tight-one-counts-twice"),
-        pytest.param(make_plan(seconds=3000, gib=70), make_plan(seconds=8000), id="but-no-more"),
+        pytest.param(make_ranked(seconds=9000), make_ranked(seconds=1, method=Method.FULL), id="an-adapter-first"),
+        pytest.param(make_ranked(seconds=3000), make_ranked(seconds=3001), id="faster-first"),
+        pytest.param(make_ranked("b"), make_ranked("a", method=Method.QLORA), id="lora-before-qlora"),
+        pytest.param(make_ranked("b", method=Method.QLORA), make_ranked("a", method=Method.DORA), id="dora-last"),
+        pytest.param(make_ranked(seconds=5000, method=Method.QLORA), make_ranked(gib=70), id="qlora-before-tight-lora"),
+        pytest.param(make_ranked(seconds=6000), make_ranked(seconds=3000, gib=70), id="a-tight-one-counts-twice"),
+        pytest.param(make_ranked(seconds=3000, gib=70), make_ranked(seconds=8000), id="but-no-more"),
         pytest.param(
-            make_plan(seconds=36_000, devices_per_node=8), make_plan(seconds=288_000), id="long-runs-on-many-devices"
+            make_ranked(seconds=36_000, devices_per_node=8),
+            make_ranked(seconds=288_000),
+            id="long-runs-on-many-devices",
         ),
-        pytest.param(make_plan(seconds=800), make_plan(seconds=100, devices_per_node=8), id="short-runs-on-one"),
-        pytest.param(make_plan("a"), make_plan("b"), id="equal-ones-by-id"),
+        pytest.param(make_ranked(seconds=800), make_ranked(seconds=100, devices_per_node=8), id="short-runs-on-one"),
+        pytest.param(
+            make_ranked(seconds=3300, node_class=SMALL),
+            make_ranked(seconds=3000),
+            id="a-smaller-device-for-nearly-the-time",
+        ),
+        pytest.param(make_ranked(seconds=3000), make_ranked(seconds=4000, node_class=SMALL), id="but-not-for-more"),
+        pytest.param(make_ranked("a"), make_ranked("b"), id="equal-ones-by-id"),
     ],
 )
 def test_order(better: Plan, worse: Plan) -> None:
     assert rank_key(better) < rank_key(worse)
 
 
-def test_of_one_method_on_the_same_devices_the_fastest_stays() -> None:
-    assert [p.id for p in drop_dominated([make_plan("slow", 4000), make_plan("fast", 3000)])] == ["fast"]
+@pytest.mark.parametrize(
+    ("better", "other", "expected"),
+    [
+        pytest.param(make_ranked("a"), make_ranked("b", seconds=9000), True, id="slower"),
+        pytest.param(make_ranked("a"), make_ranked("b", seconds=2000), False, id="faster"),
+        pytest.param(make_ranked("a", seconds=60), make_ranked("b", seconds=40), True, id="nobody-notices"),
+        pytest.param(make_ranked("a"), make_ranked("b", method=Method.QLORA), True, id="lora-qlora"),
+        pytest.param(make_ranked("a", method=Method.QLORA), make_ranked("b"), False, id="qlora-lora"),
+        pytest.param(make_ranked("a"), make_ranked("b", method=Method.DORA), True, id="lora-dora"),
+        pytest.param(make_ranked("a", method=Method.DORA), make_ranked("b"), False, id="dora-lora"),
+        pytest.param(
+            make_ranked("a", method=Method.DORA), make_ranked("b", method=Method.QLORA), True, id="dora-qlora"
+        ),
+        pytest.param(make_ranked("a", method=Method.FULL), make_ranked("b"), True, id="full-lora"),
+        pytest.param(make_ranked("a"), make_ranked("b", seconds=90_000, method=Method.FULL), False, id="lora-full"),
+        pytest.param(make_ranked("a", gib=70), make_ranked("b", seconds=9000), False, id="tight"),
+        pytest.param(make_ranked("a", gib=70), make_ranked("b", seconds=9000, gib=72), True, id="both-tight"),
+        pytest.param(make_ranked("a", devices_per_node=2), make_ranked("b"), False, id="more-devices"),
+        pytest.param(
+            make_ranked("a"), make_ranked("b", seconds=1300, devices_per_node=8), True, id="many-devices-for-little"
+        ),
+        pytest.param(make_ranked("a"), make_ranked("b", seconds=600, devices_per_node=8), False, id="worth-devices"),
+        pytest.param(make_ranked("a", node_class=SMALL), make_ranked("b", node_class=LARGE), True, id="smaller-device"),
+        pytest.param(make_ranked("a", node_class=LARGE), make_ranked("b", node_class=SMALL), False, id="larger-device"),
+        pytest.param(make_ranked("a", node_class=CHEAP), make_ranked("b", node_class=DEAR), True, id="cheaper"),
+        pytest.param(make_ranked("a", node_class=DEAR), make_ranked("b", node_class=CHEAP), False, id="dearer"),
+        pytest.param(
+            make_ranked("a", node_class=CPU), make_ranked("b", node_class=SMALL), True, id="a-processor-is-least"
+        ),
+        pytest.param(make_ranked("a", 60), make_ranked("b", 4000, node_class=CPU), False, id="slow-but-no-gpu"),
+        pytest.param(make_ranked("a", 60), make_ranked("b", 9000, node_class=CPU), True, id="too-slow-to-wait-for"),
+        pytest.param(
+            make_ranked("a", 60, devices_per_node=4),
+            make_ranked("b", 900, devices_per_node=2, offload=Offload.OPTIMIZER),
+            True,
+            id="several-devices-that-wait-for-ram",
+        ),
+        pytest.param(
+            make_ranked("a", 60, devices_per_node=4),
+            make_ranked("b", 900, offload=Offload.OPTIMIZER),
+            False,
+            id="one-device-that-waits-for-ram",
+        ),
+        pytest.param(make_ranked("a"), make_ranked("a"), False, id="itself"),
+    ],
+)
+def test_a_way_that_is_no_better_in_anything_is_outdone(better: Plan, other: Plan, expected: bool) -> None:  # noqa: FBT001  a table
+    assert is_outdone(better, other) is expected
 
 
-def test_of_equally_fast_ones_the_smaller_stays() -> None:
-    found = drop_dominated([make_plan("large", 3000, 60), make_plan("small", 3050, 30), make_plan("slow", 3200, 10)])
-    assert [p.id for p in found] == ["small"]
+def test_what_is_outdone_is_not_listed() -> None:
+    listed, rest = rank_plans([make_ranked("a", 3000), make_ranked("b", 6000)])
+    assert [p.id for p in listed] == ["a"]
+    assert [p.because for p in rest] == ["not listed, since a does as well in all that matters"]
 
 
-def test_beside_a_tight_one_a_roomy_one_stays() -> None:
-    found = drop_dominated([make_plan("tight", 3000, 70), make_plan("roomy", 8000, 50), make_plan("more", 8500, 20)])
-    assert [p.id for p in found] == ["tight", "roomy"]
+def test_one_before_may_be_outdone_by_one_behind() -> None:
+    qlora, lora = make_ranked("q", 3000, method=Method.QLORA), make_ranked("l", 3010)
+    assert staying(qlora, lora) == ["l"]
 
 
-def test_but_not_at_any_price() -> None:
-    assert [p.id for p in drop_dominated([make_plan("tight", 3000, 70), make_plan("slow", 9001, 50)])] == ["tight"]
+def test_being_outdone_is_not_passed_on() -> None:
+    qlora = make_ranked("q", 700, method=Method.QLORA)
+    lora, full = make_ranked("l", 790), make_ranked("f", 890, method=Method.FULL)
+    assert is_outdone(lora, qlora)
+    assert is_outdone(full, lora)
+    assert not is_outdone(full, qlora)
+    # nobody who stays would outdo the first
+    assert staying(qlora, lora, full) == ["q", "f"]
 
 
-def test_other_methods_devices_and_classes_are_no_competition() -> None:
+def test_dora_is_listed_once_beside_lora() -> None:
     plans = [
-        make_plan("a", 3000),
-        make_plan("b", 4000, method=Method.FULL),
-        make_plan("c", 4000, devices_per_node=2),
-        make_plan("d", 4000, nodes=2),
-        make_plan("e", 4000, node_class=node("other")),
+        make_ranked("lora1", 36_000),
+        make_ranked("dora1", 40_000, method=Method.DORA),
+        make_ranked("lora8", 5000, devices_per_node=8),
+        make_ranked("dora8", 5200, method=Method.DORA, devices_per_node=8),
     ]
-    assert {p.id for p in drop_dominated(plans)} == set("abcde")
+    assert {p.id for p in rank_plans(plans)[0]} == {"lora1", "lora8", "dora8"}
 
 
-def test_of_a_method_on_a_class_three_ways_are_listed_at_most() -> None:
-    plans = [make_plan(f"x{n}", 36_000 / n**0.8, devices_per_node=n) for n in (1, 2, 4, 8, 16, 32)]
-    listed, rest = rank(plans)
-    # the best, the one with the fewest devices, the fastest
-    assert [p.id for p in listed] == ["x16", "x32", "x1"]
-    assert {p.id for p in (*listed, *rest)} == {p.id for p in plans}
+def test_dora_is_not_listed_where_it_takes_half_as_long_again() -> None:
+    plans = [make_ranked("lora", 36_000), make_ranked("dora", 55_000, method=Method.DORA)]
+    assert [p.id for p in rank_plans(plans)[0]] == ["lora"]
 
 
-def test_no_more_are_listed_than_status_holds() -> None:
-    plans = [make_plan(f"p{n}", 3000 + n, node_class=node(f"n{n}")) for n in range(MAX_OPTIONS + 4)]
-    listed, rest = rank(plans)
-    assert [p.id for p in listed] == [f"p{n}" for n in range(MAX_OPTIONS)]
+def test_no_more_are_listed_than_a_person_compares() -> None:
+    plans = [
+        make_ranked(f"p{n}", 90_000 / 1.3**n, node_class=make_node(f"n{n}", 24 + n)) for n in range(MAX_LISTED + 4)
+    ]
+    listed, rest = rank_plans(plans)
+    assert len(listed) == MAX_LISTED
     assert len(rest) == 4
+    assert all("since the list is full" in p.because for p in rest)
 
 
-def test_where_there_are_too_many_second_ways_go_first() -> None:
-    alone = [make_plan(f"p{n}", 3000 + n, node_class=node(f"n{n}")) for n in range(MAX_OPTIONS - 2)]
-    full = [
-        make_plan(f"full{d}", 36_000 / d**0.8, method=Method.FULL, node_class=node("n0"), devices_per_node=d)
-        for d in (1, 16, 32)
-    ]
-    listed, _ = rank([*alone, *full])
-    # the best of Full on its class, and the one with the fewest devices; the fastest is left out
-    assert [p.id for p in listed if p.method is Method.FULL] == ["full16", "full1"]
-    assert len(listed) == MAX_OPTIONS
+def test_a_full_list_has_the_best_of_each_kind() -> None:
+    many = [make_ranked(f"p{n}", 90_000 / 1.3**n, node_class=make_node(f"n{n}", 24 + n)) for n in range(MAX_LISTED + 4)]
+    full = make_ranked("full", 900_000, method=Method.FULL, node_class=make_node("n", 90))
+    qlora = make_ranked("qlora", 99_000, method=Method.QLORA, node_class=make_node("least", 12))
+    names = {p.id for p in rank_plans([*many, full, qlora])[0]}
+    assert {"full", "qlora", "p0" if "p0" in names else "p11", "p11"} <= names
 
 
-def test_classes_of_the_same_name_are_told_apart() -> None:
-    plans = [make_plan("a", 3000), make_plan("b", 4000, node_class=make_gpus(80, 64, product="another"))]
-    assert {p.id for p in rank(plans)[0]} == {"a", "b"}
+def test_nothing_to_rank_plans() -> None:
+    assert rank_plans([]) == ((), ())
 
 
-@pytest.mark.parametrize(
-    ("plans", "expected"),
-    [
-        pytest.param([make_plan("a")], "fits with 50% to spare; the only way here", id="alone"),
-        pytest.param(
-            [make_plan("a", 3000), make_plan("b", 6300, node_class=node("other"))],
-            "fits with 50% to spare and is 2.1x faster than b",
-            id="faster",
+METHODS = st.sampled_from(list(Method))
+
+
+@given(
+    st.lists(
+        st.builds(
+            make_ranked,
+            st.uuids().map(str),
+            st.floats(1, 1e6),
+            st.floats(1, 79),
+            method=METHODS,
+            devices_per_node=st.sampled_from((1, 2, 4, 8)),
+            node_class=st.sampled_from((SMALL, LARGE, CHEAP, DEAR, CPU)),
+            offload=st.sampled_from((Offload.NONE, Offload.OPTIMIZER)),
         ),
-        pytest.param(
-            [make_plan("a", 3000), make_plan("b", 2900, node_class=node("other"), devices_per_node=4)],
-            "fits with 50% to spare and holds 1 device, the least for its time",
-            id="frugal",
-        ),
-    ],
+        max_size=24,
+    ),
+    st.randoms(use_true_random=False),
 )
-def test_why_the_first_is_recommended(plans: list[Plan], expected: str) -> None:
-    listed, _ = rank(plans)
-    assert listed[0].because == expected
-
-
-@pytest.mark.parametrize(
-    ("plan", "expected"),
-    [
-        pytest.param(make_plan("b", 9000, node_class=node("o")), "3.0x slower than a", id="slower"),
-        pytest.param(make_plan("b", 3100, node_class=node("o")), "as fast as a", id="equal"),
-        pytest.param(
-            make_plan("b", 1500, node_class=node("o"), devices_per_node=4),
-            "2.0x faster than a, on 4 devices instead of 1",
-            id="more-devices",
-        ),
-        pytest.param(
-            make_plan("b", 3000, 72, method=Method.FULL),
-            "as fast as a, trains all weights, only 10% of the memory to spare",
-            id="tight",
-        ),
-        pytest.param(
-            make_plan("b", 9000, method=Method.FULL, offload=Offload.OPTIMIZER),
-            "3.0x slower than a, trains all weights, with state kept in RAM",
-            id="offload",
-        ),
-    ],
-)
-def test_what_the_others_give_up(plan: Plan, expected: str) -> None:
-    listed, _ = rank([make_plan("a", 3000), plan])
-    assert listed[1].because == expected
-
-
-def test_what_is_not_listed_says_so() -> None:
-    _, rest = rank([make_plan("a", 3000), make_plan("b", 6000)])
-    assert rest[0].because == "not listed, since others of its kind are better; 2.0x slower than a"
-
-
-def test_nothing_to_rank() -> None:
-    assert rank([]) == ((), ())
+def test_every_plan_is_listed_or_outdone_by_a_listed_one(plans: list[Plan], dice: object) -> None:
+    listed, rest = rank_plans(plans)
+    assert sorted(p.id for p in (*listed, *rest)) == sorted(p.id for p in plans)
+    assert len(listed) <= MAX_LISTED
+    assert len(listed) == MAX_LISTED or all(any(is_outdone(p, r) for p in listed) for r in rest)
+    shuffled = list(plans)
+    dice.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert rank_plans(shuffled) == (listed, rest)

@@ -1,7 +1,9 @@
 """Which rejections are listed."""
 
+import pytest
+
 from finetune_operator.api.spec import Accelerator, Hardware
-from finetune_operator.constants import MAX_REJECTED
+from finetune_operator.planner import rejections
 from finetune_operator.planner.candidates import enumerate_candidates
 from finetune_operator.planner.capacity import NodeClass
 from finetune_operator.planner.checks import Verdict, judge
@@ -41,9 +43,26 @@ def test_the_chosen_one_comes_before_all() -> None:
     assert all(r.option != "full-z1-4x24g" for r in (*told[1:], *untold))
 
 
-def test_no_more_are_told_than_status_holds() -> None:
-    told, _ = instructive(verdicts(*(make_gpus(24 + n, 8, name=f"n{n}") for n in range(9))), None)
-    assert len(told) == MAX_REJECTED
+def test_no_more_are_told_than_status_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rejections, "MAX_REJECTED", 3)
+    judged = verdicts(make_gpus(24, 8))
+    told, untold = instructive(judged, None)
+    assert len(told) == 3
+    assert len(told) + len(untold) == sum(v.rejection is not None for v in judged)
+
+
+def test_what_would_be_said_again_is_said_once() -> None:
+    told, untold = instructive(verdicts(make_gpus(24, 1), make_gpus(40, 1)), None)
+    lora = next(r for r in told if r.option.startswith("lora-1x"))
+    # the larger device lacks less; DoRA in the same shape, and the smaller device, are no news
+    assert lora.option == "lora-1x40g"
+    assert lora.likewise == ("lora-1x24g", "dora-1x40g", "dora-1x24g")
+    assert {*lora.likewise} <= {r.option for r in untold}
+
+
+def test_a_method_that_fits_has_only_its_plainest_way_told() -> None:
+    told, _ = instructive(verdicts(make_gpus(80, 8)), None)
+    assert [r.option for r in told if r.option.startswith("lora")] == ["lora-1x80g"]
 
 
 def test_a_kind_of_device_that_is_not_there_is_told_once() -> None:

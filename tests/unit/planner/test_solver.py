@@ -12,8 +12,8 @@ from finetune_operator.planner.capacity import NodeClass
 from finetune_operator.planner.memory import estimate
 from finetune_operator.planner.plan import PrecisionUsed
 from finetune_operator.planner.solver import (
+    MARGIN,
     MAX_TOKENS,
-    RESERVE,
     Place,
     fits,
     is_tight,
@@ -45,7 +45,7 @@ def test_with_room_nothing_is_computed_twice() -> None:
 def test_with_less_room_it_is() -> None:
     found = solve(make_workload(Method.LORA, SEVEN), place(make_gpus(24)), make_data(), 16, "3")
     assert found.setting.checkpointing is Checkpointing.FULL
-    assert fits(found.memory, make_gpus(24).device)
+    assert fits(found.memory, place(make_gpus(24)))
 
 
 def test_of_equally_fast_settings_the_smallest_is_taken() -> None:
@@ -56,19 +56,19 @@ def test_of_equally_fast_settings_the_smallest_is_taken() -> None:
 
 
 def test_a_little_time_is_given_for_room() -> None:
-    workload, gpus = make_workload(Method.LORA, SEVEN), make_gpus(24)
+    workload, gpus = make_workload(Method.LORA, SEVEN), make_gpus(22)
     found = solve(workload, place(gpus), make_data(), 16, "3")
-    assert not is_tight(found.memory, gpus.device)
+    assert not is_tight(found.total, gpus.device)
     paces = [(measure_pace(workload, s, gpus, make_data(), "3").seconds, s) for s in settings_of(place(gpus), 2048, 16)]
-    quicker = [s for seconds, s in paces if seconds < found.pace.seconds and fits(estimate(workload, s), gpus.device)]
+    quicker = [s for seconds, s in paces if seconds < found.pace.seconds and fits(estimate(workload, s), place(gpus))]
     assert quicker
-    assert all(is_tight(estimate(workload, s), gpus.device) for s in quicker)
+    assert all(is_tight(estimate(workload, s).device_total, gpus.device) for s in quicker)
 
 
 def test_where_nothing_fits_the_least_need_is_told() -> None:
     workload, there = make_workload(Method.LORA, SEVEN), place(make_gpus(17))
     found = solve(workload, there, make_data(), 16, "3")
-    assert not fits(found.memory, there.node_class.device)
+    assert not fits(found.memory, there)
     assert found.setting.micro_batch == 1
     assert found.setting.checkpointing is Checkpointing.FULL
 
@@ -95,14 +95,14 @@ def test_what_is_found_fits_or_is_the_least(gib: float, batch: int) -> None:
         solve(workload, place(make_gpus(1)), make_data(), batch, "1").memory.device_total,
         found.memory.device_total,
     )
-    assert fits(found.memory, there.node_class.device) or found.memory.device_total == smallest
+    assert fits(found.memory, there) or found.memory.device_total == smallest
 
 
 def test_exactly_full_fits_and_a_byte_less_does_not() -> None:
     gpus = make_gpus(80)
     need = solve(make_workload(Method.LORA, TINY), place(gpus), make_data(longest=512), 1, "3").memory
-    enough = -int(-need.device_total // (1 - RESERVE))
-    exact, short = (replace(gpus.device, free=Bytes(enough + n)) for n in (1, -2))
+    enough = -int(-need.device_total // (1 - MARGIN))
+    exact, short = (place(replace(gpus, device=replace(gpus.device, free=Bytes(enough + n)))) for n in (1, -2))
     assert fits(need, exact)
     assert not fits(need, short)
 
@@ -126,3 +126,15 @@ def test_precision(choice: str, kind: str, bf16: bool, expected: str | None) -> 
     node = make_gpus(24, bf16=bf16) if Accelerator(kind) is Accelerator.GPU else make_cpu(bf16=bf16)
     found = resolve_precision(PrecisionChoice(choice), node.device)
     assert found == (PrecisionUsed(expected) if expected else None)
+
+
+def test_a_wider_margin_leaves_less_to_plan_with() -> None:
+    gpus = make_gpus(20)
+    usual, wide = (replace(place(gpus), margin=share) for share in (MARGIN, 0.5))
+    assert usual.usable == int(19 * GIB)
+    assert wide.usable == 10 * GIB
+
+
+def test_old_gpus_leave_more_of_themselves() -> None:
+    new, old = (settings_of(place(make_gpus(16, bf16=bf16)), 512, 4)[0] for bf16 in (True, False))
+    assert new.context > old.context

@@ -4,12 +4,13 @@ import pytest
 
 from finetune_operator.api.spec import Method
 from finetune_operator.api.status import Offload
+from finetune_operator.planner.memory import estimate
 from finetune_operator.planner.plan import PrecisionUsed
 from finetune_operator.planner.states import RANK_HOST, Sharding, device_states, host_bytes
 from finetune_operator.planner.workload import Workload
 from finetune_operator.planner.zero import reduce_bucket
 from finetune_operator.units import GIB
-from tests.unit.planner.builders import make_workload
+from tests.unit.planner.builders import SEVENTY, make_setting, make_workload
 
 P = 7_615_616_512
 
@@ -104,3 +105,11 @@ def test_offloaded_frozen_weights_are_pinned_one_by_one() -> None:
     lora = make_workload(Method.LORA)
     found = host_bytes(lora, sharding(3, 1, Offload.PARAMETERS), 1, accumulates=False)
     assert 2 * lora.parameters < found - RANK_HOST < 4 * lora.parameters
+
+
+def test_four_bit_weights_are_whole_before_zero_3_divides_them() -> None:
+    workload = make_workload(Method.QLORA, SEVENTY)
+    alone, divided = (estimate(workload, make_setting(stage, world=4)) for stage in (0, 3))
+    assert divided.device_total > 0.9 * (alone.weights + alone.context)
+    lora = estimate(make_workload(Method.LORA, SEVENTY), make_setting(3, world=4))
+    assert lora.weights + lora.gathered < make_workload(Method.LORA, SEVENTY).parameters

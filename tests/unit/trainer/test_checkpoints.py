@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from finetune_trainer import checkpoints, files
-from finetune_trainer.checkpoints import MARKER, fault_of, mark_complete, newest_complete, prune, step_of
+from finetune_trainer.checkpoints import MARKER, fault_of, hold_world, mark_complete, newest_complete, prune, step_of
 from finetune_trainer.events import Event, WarningEvent
+from finetune_trainer.exit_codes import ExitCode, TrainerError
 
 WEIGHTS = b"w" * 100
 
@@ -17,13 +18,13 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda _: None)
 
 
-def make_checkpoint(root: Path, step: int, *, complete: bool = True) -> Path:
+def make_checkpoint(root: Path, step: int, *, complete: bool = True, world: int = 1) -> Path:
     folder = root / f"checkpoint-{step}"
     (folder / f"global_step{step}").mkdir(parents=True)
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}), encoding="utf-8")
     (folder / f"global_step{step}" / "states.pt").write_bytes(WEIGHTS)
     if complete:
-        mark_complete(folder)
+        mark_complete(folder, world)
     return folder
 
 
@@ -57,7 +58,7 @@ def empty_marker(folder: Path) -> None:
 
 
 def mark_nothing(folder: Path) -> None:
-    (folder / MARKER).write_text(json.dumps({"step": step_of(folder), "files": {}}), encoding="utf-8")
+    (folder / MARKER).write_text(json.dumps({"step": step_of(folder), "world": 1, "files": {}}), encoding="utf-8")
 
 
 def take_marker_of_another_step(folder: Path) -> None:
@@ -79,6 +80,16 @@ DAMAGES = [
 
 def test_a_marked_checkpoint_is_whole(tmp_path: Path) -> None:
     assert fault_of(make_checkpoint(tmp_path, 30)) is None
+
+
+def test_a_checkpoint_is_gone_on_from_only_by_as_many_ranks(tmp_path: Path) -> None:
+    folder = make_checkpoint(tmp_path, 30, world=2)
+    hold_world(folder, 2)
+    with pytest.raises(
+        TrainerError, match=r"checkpoint-30: was saved by 2 ranks, and this job has 1 rank; "
+    ) as refused:
+        hold_world(folder, 1)
+    assert refused.value.code is ExitCode.OUTPUT_CONFLICT
 
 
 def test_a_file_that_came_later_does_not_matter(tmp_path: Path) -> None:
@@ -158,7 +169,7 @@ def test_a_marker_is_there_only_once_every_file_is_on_the_disk(tmp_path: Path, m
             synced.append(str(path.relative_to(tmp_path)))
 
     monkeypatch.setattr(files, "sync", note)
-    mark_complete(folder)
+    mark_complete(folder, 1)
     inner = "checkpoint-30/global_step30"
     assert sorted(synced) == ["checkpoint-30", inner, f"{inner}/states.pt", "checkpoint-30/trainer_state.json"]
     assert fault_of(folder) is None

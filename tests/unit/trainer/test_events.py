@@ -14,10 +14,11 @@ from finetune_trainer.events import (
     ResultEvent,
     ResumeEvent,
     WarningEvent,
+    deviation,
     format_event,
     parse_event,
 )
-from tests.support.trainer_builders import make_facts, make_fault, make_step
+from tests.support.trainer_builders import make_facts, make_fault, make_gpu_memory, make_memory, make_step
 
 EVENTS: list[Event] = [
     InspectionFacts(
@@ -28,6 +29,8 @@ EVENTS: list[Event] = [
     ),
     PhaseEvent(phase="baseline", message="evaluating", done=3, total=60),
     make_step(7, gradient_norm=None),
+    make_memory(),
+    make_gpu_memory(),
     CheckpointEvent(step=7, path="out/checkpoints/checkpoint-7"),
     ResumeEvent(step=7, path="out/checkpoints/checkpoint-7"),
     WarningEvent(message="line\nline\u2028line \x1b[31m 優先"),
@@ -83,3 +86,22 @@ def test_an_event_is_found_behind_what_a_library_left_on_the_line() -> None:
 )
 def test_another_line_is_no_event(line: str) -> None:
     assert parse_event(line) is None
+
+
+def test_components_that_were_not_told_apart_are_held_against_the_sum_of_their_predictions() -> None:
+    predicted = {"weights": 10, "gradients": 2, "activations": 5, "logits": 3, "gathered": 0}
+    memory = make_memory(predicted=predicted, components={"weights": 11, "activations+logits+context": 9, "buckets": 1})
+    assert memory.compared() == (
+        ("weights", 10, 11),
+        ("activations+logits+context", 8, 9),
+        ("buckets", 0, 1),
+        ("gradients", 2, None),
+    )
+
+
+@pytest.mark.parametrize(
+    ("measured", "predicted", "expected"),
+    [(107, 100, "+7%"), (93, 100, "-7%"), (100, 100, "+0%"), (300, 100, "+200%"), (5, 0, None)],
+)
+def test_a_deviation_is_a_share_of_the_prediction(measured: int, predicted: int, expected: str | None) -> None:
+    assert deviation(measured, predicted) == expected

@@ -11,6 +11,10 @@ class OutOfMemoryError(RuntimeError):
     """Named like torch's, by whose name it is known."""
 
 
+class DistBackendError(RuntimeError):
+    """Named like torch's."""
+
+
 class SafetensorError(Exception):
     """Named like that of safetensors."""
 
@@ -65,6 +69,12 @@ class SafetensorError(Exception):
             ExitCode.DIVERGED,
             id="loss-scale",
         ),
+        pytest.param(
+            RuntimeError("[/gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:33705."),
+            ExitCode.RANK_LOST,
+            id="rank-gone-gloo",
+        ),
+        pytest.param(DistBackendError("NCCL error in: remote process exited"), ExitCode.RANK_LOST, id="rank-gone-nccl"),
         pytest.param(
             PermissionError(errno.EACCES, "Permission denied", "out/adapter_model.safetensors"),
             ExitCode.CONFIGURATION,

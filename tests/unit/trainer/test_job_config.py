@@ -10,6 +10,13 @@ from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.job_config import JobConfig, load_deepspeed, load_job
 from tests.support.trainer_builders import make_job
 
+FOUR_BITS = {"kind": "nf4", "double": True, "storage": "uint8"}
+
+
+@pytest.mark.parametrize("changes", [{"method": "DoRA"}, {"method": "QLoRA", "quantization": FOUR_BITS}])
+def test_every_adapter_method_is_a_contract(changes: Mapping[str, Any]) -> None:
+    assert make_job(**changes).adapter is not None
+
 
 def test_a_job_comes_back_from_its_file(tmp_path: Path) -> None:
     job = make_job(training={"learning_rate": 0.1 + 0.2})
@@ -38,6 +45,12 @@ def test_no_part_of_the_contract_has_a_default() -> None:
         pytest.param({"version": 2}, id="another-version"),
         pytest.param({"method": "Full"}, id="full-with-an-adapter"),
         pytest.param({"adapter": None}, id="lora-without-an-adapter"),
+        pytest.param({"method": "DoRA", "adapter": None}, id="dora-without-an-adapter"),
+        pytest.param({"method": "QLoRA"}, id="qlora-without-quantization"),
+        pytest.param({"quantization": FOUR_BITS}, id="lora-with-quantization"),
+        pytest.param({"method": "DoRA", "quantization": FOUR_BITS}, id="dora-with-quantization"),
+        pytest.param({"method": "QLoRA", "adapter": None, "quantization": FOUR_BITS}, id="qlora-without-an-adapter"),
+        pytest.param({"method": "QLoRA", "quantization": FOUR_BITS | {"kind": "fp4"}}, id="another-kind"),
         pytest.param({"adapter": {"rank": 0}}, id="rank-0"),
         pytest.param({"adapter": {"dropout": 1.0}}, id="dropout-of-everything"),
         pytest.param({"adapter": {"target_modules": []}}, id="no-targets"),

@@ -9,6 +9,7 @@ import pytest
 from finetune_trainer import launch
 from finetune_trainer.events import FailureEvent, parse_event
 from finetune_trainer.exit_codes import ExitCode
+from finetune_trainer.progress import LeftFailure
 from tests.support.trainer_builders import make_job
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -111,6 +112,70 @@ def test_the_end_of_a_rank_is_a_code_of_ours(
     # what a rank ended with by itself it has told by itself
     assert [e.code for e in told] == ([code] if says else [])
     assert all(says in e.message for e in told)
+
+
+def lost(time: float) -> LeftFailure:
+    return LeftFailure(code=ExitCode.RANK_LOST, message="another rank is gone", time=time)
+
+
+@pytest.mark.parametrize(
+    ("ends", "left", "code", "says"),
+    [
+        pytest.param(
+            {0: (10.0, ExitCode.RANK_LOST), 1: (10.0, -signal.SIGKILL)},
+            {0: lost(9.9)},
+            ExitCode.HOST_OUT_OF_MEMORY,
+            "killed from outside",
+            id="the-killed-one",
+        ),
+        pytest.param(
+            {0: (10.0, -signal.SIGKILL), 1: (10.0, -signal.SIGTERM)},
+            {1: lost(9.9)},
+            ExitCode.HOST_OUT_OF_MEMORY,
+            "killed from outside",
+            id="not-the-one-ended-while-it-ended-by-itself",
+        ),
+        pytest.param(
+            {0: (10.0, -signal.SIGKILL), 1: (10.0, ExitCode.INTERRUPTED)},
+            {1: LeftFailure(code=ExitCode.INTERRUPTED, message="stopped", time=10.2)},
+            ExitCode.HOST_OUT_OF_MEMORY,
+            "killed from outside",
+            id="not-the-one-asked-to-stop-for-it",
+        ),
+        pytest.param(
+            {0: (10.0, ExitCode.DATA), 1: (10.0, ExitCode.DATA)},
+            {
+                0: LeftFailure(code=ExitCode.DATA, message="second", time=9.6),
+                1: LeftFailure(code=ExitCode.DATA, message="first", time=9.5),
+            },
+            ExitCode.DATA,
+            "first",
+            id="the-first-of-two-alike",
+        ),
+        pytest.param(
+            {0: (40.0, -signal.SIGKILL), 1: (10.0, ExitCode.OUT_OF_MEMORY)},
+            {1: LeftFailure(code=ExitCode.OUT_OF_MEMORY, message="the device's memory", time=9.9)},
+            ExitCode.OUT_OF_MEMORY,
+            "the device's memory",
+            id="not-the-one-that-hung-until-it-was-killed",
+        ),
+        pytest.param(
+            {0: (10.0, ExitCode.RANK_LOST)}, {0: lost(9.9)}, ExitCode.RANK_LOST, "another rank", id="nobody-else"
+        ),
+    ],
+)
+def test_the_first_cause_of_several_ends_is_told_alone(
+    stop: launch._Stop,
+    capsys: pytest.CaptureFixture[str],
+    ends: dict[int, tuple[float, int]],
+    left: dict[int, LeftFailure],
+    code: ExitCode,
+    says: str,
+) -> None:
+    assert launch._first_cause(ends, left, stop) == code
+    (told,) = [e for line in capsys.readouterr().out.splitlines() if isinstance(e := parse_event(line), FailureEvent)]
+    assert told.code == code
+    assert says in told.message
 
 
 def test_ranks_ask_no_hub_and_only_those_of_a_gpu_plan_see_a_gpu() -> None:

@@ -1,10 +1,12 @@
 import os
+from pathlib import Path
 
 import pytest
 
 from finetune_trainer.events import FailureEvent, WarningEvent, parse_event
 from finetune_trainer.exit_codes import ExitCode
-from finetune_trainer.progress import emit, emit_failure
+from finetune_trainer.interrupts import LAUNCHER
+from finetune_trainer.progress import FAILURES, emit, emit_failure, left_failures
 
 
 def test_a_failure_is_told_on_one_line_and_its_code_returned(capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,3 +35,24 @@ def test_training_goes_on_when_nobody_listens_any_more(monkeypatch: pytest.Monke
         emit(WarningEvent(message="y"))
         out.write("a library's own words")
         out.flush()
+
+
+def test_one_of_several_ranks_leaves_its_failure_and_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(FAILURES, str(tmp_path))
+    monkeypatch.setenv(LAUNCHER, str(os.getppid()))
+    monkeypatch.setenv("RANK", "1")
+    assert emit_failure(ExitCode.DATA, "train.jsonl:17:\noutput is empty") == ExitCode.DATA
+    assert not capsys.readouterr().out
+    left = left_failures(tmp_path)
+    assert [(rank, f.code, f.message) for rank, f in left.items()] == [(1, 11, "train.jsonl:17: output is empty")]
+
+
+def test_a_rank_whose_launcher_is_gone_speaks_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(FAILURES, str(tmp_path))
+    monkeypatch.setenv(LAUNCHER, "-1")
+    assert emit_failure(ExitCode.DATA, "empty") == ExitCode.DATA
+    assert "empty" in capsys.readouterr().out

@@ -10,6 +10,7 @@ import pytest
 from finetune_trainer.events import StepEvent
 from finetune_trainer.evidence import RunRecord
 from finetune_trainer.report import charts, write_report, writer
+from finetune_trainer.report.facts import render_training
 from finetune_trainer.report.rows import pairs_of
 from finetune_trainer.report.text import render
 from finetune_trainer.report.usage import render_usage
@@ -20,13 +21,22 @@ from tests.support.trainer_builders import (
     make_evaluation,
     make_facts,
     make_fault,
+    make_gpu_memory,
     make_job,
     make_record,
     make_step,
 )
 
-CHARTS = ("curves/evaluation.png", "curves/loss.png", "curves/tokens_per_second.png", "curves/gradient_norm.png")
+CHARTS = (
+    "curves/evaluation.png",
+    "curves/memory.png",
+    "curves/loss.png",
+    "curves/tokens_per_second.png",
+    "curves/gradient_norm.png",
+)
+ALWAYS = {"curves/evaluation.png", "curves/memory.png"}
 WIDTH = 1800
+FOUR_BITS = {"kind": "nf4", "double": True, "storage": "uint8"}
 
 
 def make_full_record() -> RunRecord:
@@ -40,6 +50,7 @@ def make_full_record() -> RunRecord:
         tuned=make_evaluation(answers=[make_answer(1, output=hostile), make_answer(2)]),
         resumed_from=(40, 60),
         environment=make_environment(device="Example GPU", driver="NVIDIA 580.1"),
+        memory=make_gpu_memory(),
     )
 
 
@@ -131,7 +142,7 @@ def test_pictures_hold_whatever_a_run_measured(monkeypatch: pytest.MonkeyPatch) 
     [
         pytest.param((make_step(1), make_step(2, gradient_norm=None)), set(), id="something-to-draw"),
         pytest.param((make_step(1, gradient_norm=None),), {"curves/gradient_norm.png"}, id="no-gradient-norm-told"),
-        pytest.param((), {*CHARTS} - {"curves/evaluation.png"}, id="no-step-logged"),
+        pytest.param((), {*CHARTS} - ALWAYS, id="no-step-logged"),
     ],
 )
 def test_what_was_not_measured_is_not_drawn(history: tuple[StepEvent, ...], missing: set[str]) -> None:
@@ -147,6 +158,20 @@ def test_what_was_not_measured_is_not_drawn(history: tuple[StepEvent, ...], miss
         pytest.param(
             {"method": "Full", "adapter": None}, ["chat_template.jinja"], "Alpaca", ["dtype=", "apply_chat"], id="full"
         ),
+        pytest.param(
+            {"method": "QLoRA", "quantization": FOUR_BITS},
+            ["chat_template.jinja"],
+            "Alpaca",
+            [
+                "BitsAndBytesConfig(",
+                'load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True',
+                'bnb_4bit_compute_dtype="bfloat16"',
+                "quantization_config=bits",
+                "PeftModel",
+            ],
+            id="qlora",
+        ),
+        pytest.param({"method": "DoRA"}, ["chat_template.jinja"], "Alpaca", ["PeftModel"], id="dora"),
     ],
 )
 def test_the_lines_to_use_it_are_python(
@@ -165,7 +190,15 @@ def test_the_lines_to_use_it_are_python(
     assert '/out/a "b" \\c' in strings
     assert any('```\n"quoted" \\ 優先 \U000e0041\u202e\x00' in s for s in strings if isinstance(s, str))
     assert [e for e in expected if e in lines] == expected
-    assert ("PeftModel" in lines) == (record.job.method == "LoRA")
+    assert ("PeftModel" in lines) == (record.job.method != "Full")
+    assert ("BitsAndBytesConfig" in lines) == (record.job.method == "QLoRA")
+
+
+def test_the_report_says_that_the_base_was_judged_in_four_bits() -> None:
+    job = make_job(method="QLoRA", quantization=FOUR_BITS)
+    line = "base model's weights | rounded to 4 bits (NF4, scales rounded as well), in both evaluations as in training"
+    assert line in render_training(make_record(job=job))
+    assert "rounded to 4 bits" not in render_training(make_record())
 
 
 def test_a_long_prompt_is_not_repeated_in_the_lines() -> None:

@@ -7,10 +7,17 @@ from typing import Any, Final
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
+from finetune_trainer.data.contents import Conversation, Message, Role
 from finetune_trainer.data.examples import Example
-from finetune_trainer.data.formats import Conversation, Message, Role
 from finetune_trainer.data.tokenizer import TextTokenizer
-from finetune_trainer.job_config import ContractConfig, DataConfig, DataFileConfig, JsonContractConfig, RowFormat
+from finetune_trainer.job_config import (
+    ContractConfig,
+    DataConfig,
+    DataFileConfig,
+    JsonContractConfig,
+    RowFormat,
+    TrainFileConfig,
+)
 
 CHATML: Final = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -18,7 +25,9 @@ CHATML: Final = (
 )
 """The layout that most models use."""
 
-CONTRACT: Final = JsonContractConfig(required=("priority", "reason"), values={"priority": ("high", "low")})
+CONTRACT: Final = JsonContractConfig(
+    required=("priority", "reason"), values={"priority": ("high", "low")}, json_schema=None
+)
 """Of answers with a priority and a reason."""
 
 SPECIAL: Final = ("<s>", "</s>", "<|im_start|>", "<|im_end|>", "<pad>")
@@ -80,7 +89,7 @@ def make_data(rows: Path, evaluation: Path | None = None, **changes: Any) -> Dat
         "max_bad_share": 1.0,
     }
     fields: dict[str, Any] = {
-        "train": DataFileConfig(path=str(rows), format=RowFormat.AUTO),
+        "train": (TrainFileConfig(path=str(rows), format=RowFormat.AUTO, weight=1.0),),
         "evaluation": None if evaluation is None else DataFileConfig(path=str(evaluation), format=RowFormat.AUTO),
         "evaluation_fraction": None if evaluation is not None else 0.25,
         "max_length": 512,

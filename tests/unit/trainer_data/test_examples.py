@@ -6,8 +6,8 @@ from typing import Final
 
 import pytest
 
+from finetune_trainer.data.contents import Completion, Content, Conversation, Message, PlainText, RowError
 from finetune_trainer.data.examples import Example, build_example
-from finetune_trainer.data.formats import Completion, Content, Conversation, Message, PlainText, RowError
 from finetune_trainer.data.tokenizer import TextTokenizer
 from tests.unit.trainer_data.builders import CHATML, learnt_text, make_conversation, text_of, write_tokenizer
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 
 from finetune_trainer.data.formats import detect
-from finetune_trainer.data.readers import RawRow
+from finetune_trainer.data.raw import RawRow
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.job_config import RowFormat
 from tests.unit.trainer_data.test_formats import ALPACA, MESSAGES, PAIR, TEXT, WRITE, A, U

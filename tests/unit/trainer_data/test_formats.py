@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetune_trainer.data.formats import (
+from finetune_trainer.data.contents import (
     Completion,
     Content,
     Conversation,
@@ -14,17 +14,17 @@ from finetune_trainer.data.formats import (
     PlainText,
     RowError,
     answer_of,
-    format_of,
     input_of,
+    learnable,
     prompt_of,
-    understand,
 )
+from finetune_trainer.data.formats import format_of, understand
 from finetune_trainer.job_config import RowFormat
 
 U: Final = {"role": "user", "content": "q"}
 A: Final = {"role": "assistant", "content": "a"}
 S: Final = {"role": "system", "content": "s"}
-WRITE: Final = "write instruction and output, messages, prompt and completion, or text"
+WRITE: Final = "write instruction and output, messages, conversations, prompt and completion, or text"
 
 
 def turns(*messages: tuple[str, str], learnt_from: int = 0) -> Conversation:
@@ -199,19 +199,19 @@ ALTERNATE: Final = "let them alternate"
         pytest.param(
             {"messages": [{"role": "human", "content": "q"}, A]},
             MESSAGES,
-            'messages[0].role is "human"; write system, user or assistant',
+            'messages[0].role is "human"; write system, user, assistant or tool',
             id="unknown-role",
         ),
         pytest.param(
             {"messages": [{"content": "q"}, A]},
             MESSAGES,
-            "messages[0].role is null; write system, user or assistant",
+            "messages[0].role is null; write system, user, assistant or tool",
             id="no-role",
         ),
         pytest.param(
             {"messages": [{"role": ["user"], "content": "q"}, A]},
             MESSAGES,
-            "messages[0].role is a list; write system, user or assistant",
+            "messages[0].role is a list; write system, user, assistant or tool",
             id="role-is-a-list",
         ),
         pytest.param(
@@ -261,18 +261,6 @@ ALTERNATE: Final = "let them alternate"
             MESSAGES,
             "ends without an answer of the assistant; the last turn has to be one",
             id="system-alone",
-        ),
-        pytest.param(
-            {"messages": [U, A], "tools": [{"name": "f"}]},
-            MESSAGES,
-            "has tools, which aren't learnt here; take the key out or remove the row",
-            id="tools",
-        ),
-        pytest.param(
-            {"messages": [U, A | {"tool_calls": [{}]}]},
-            MESSAGES,
-            "messages[1].tool_calls aren't learnt here; take the key out or remove the row",
-            id="tool-calls",
         ),
         pytest.param({"prompt": "q"}, PAIR, "completion is missing; write prompt and completion", id="no-completion"),
         pytest.param({"completion": "a"}, PAIR, "prompt is missing; write prompt and completion", id="no-prompt"),
@@ -348,6 +336,14 @@ KEYS = st.sampled_from(
         "expected",
         "system",
         "messages",
+        "conversations",
+        "from",
+        "value",
+        "tools",
+        "tool_calls",
+        "chosen",
+        "rejected",
+        "label",
         "prompt",
         "completion",
         "text",
@@ -363,10 +359,10 @@ VALUES = st.recursive(
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.dictionaries(KEYS, VALUES, max_size=4), st.sampled_from([ALPACA, MESSAGES, PAIR, TEXT]))
+@given(st.dictionaries(KEYS, VALUES, max_size=4), st.sampled_from([f for f in RowFormat if f is not RowFormat.AUTO]))
 def test_any_object_is_a_content_or_a_row_error(row: dict[str, Any], row_format: RowFormat) -> None:
     try:
-        content = understand(row, row_format)
+        content = learnable(understand(row, row_format))
     except RowError:
         return
     assert isinstance(content, PlainText) or answer_of(content).strip()

@@ -13,7 +13,7 @@ from finetune_trainer.data.load import LoadedData, audit, load_data, write_fault
 from finetune_trainer.data.tokenizer import TextTokenizer
 from finetune_trainer.events import RowFault
 from finetune_trainer.exit_codes import ExitCode, TrainerError
-from finetune_trainer.job_config import DataConfig, DataFileConfig, RowFormat
+from finetune_trainer.job_config import DataConfig, RowFormat, TrainFileConfig
 from tests.unit.trainer_data.builders import CONTRACT, make_data, make_row, write_rows
 
 
@@ -127,8 +127,8 @@ def test_faults_are_told_in_the_order_of_lines_and_ten_at_most(tmp_path: Path, c
     path = tmp_path / "train.jsonl"
     lines = [json.dumps(make_row(n)) if n % 2 else ("not json" if n % 4 else '{"text": "t"}') for n in range(1, 41)]
     path.write_text("\n".join(lines), encoding="utf-8")
-    source = DataFileConfig(path=str(path), format=RowFormat.ALPACA)
-    data = load_data(make_data(path, train=source), chatml)
+    source = TrainFileConfig(path=str(path), format=RowFormat.ALPACA, weight=1.0)
+    data = load_data(make_data(path, train=(source,)), chatml)
     assert [f.line for f in data.faults] == list(range(2, 41, 2))
     assert (len(data.train_facts.faults), data.train_facts.fault_count) == (10, 20)
 
@@ -148,8 +148,8 @@ def test_one_file_for_both_is_refused(tmp_path: Path, chatml: TextTokenizer) -> 
     train = write_rows(tmp_path / "train.jsonl", [make_row(1), make_row(2)])
     (tmp_path / "link.jsonl").symlink_to(train)
     assert refused(make_data(train, tmp_path / "link.jsonl"), chatml) == (
-        f"{train}: is named for training and for evaluation; name another file, or hold rows of this one out with "
-        "evaluation.fraction"
+        f"{tmp_path / 'link.jsonl'}: is named for training and for evaluation; name another file, or hold rows of this "
+        "one out with evaluation.fraction"
     )
 
 
@@ -246,8 +246,8 @@ def test_a_contract_for_answers_does_not_go_with_plain_texts(tmp_path: Path, cha
 def test_a_named_format_is_not_guessed(tmp_path: Path, chatml: TextTokenizer) -> None:
     rows = [{"text": "t", "prompt": f"q{n}", "completion": "a"} for n in range(2)]
     train = write_rows(tmp_path / "train.jsonl", rows)
-    source = DataFileConfig(path=str(train), format=RowFormat.TEXT)
-    data = load_data(make_data(train, check_file(tmp_path), train=source), chatml)
+    source = TrainFileConfig(path=str(train), format=RowFormat.TEXT, weight=1.0)
+    data = load_data(make_data(train, check_file(tmp_path), train=(source,)), chatml)
     assert data.train_facts.format == "Text"
     assert faults_of(data) == ["train.jsonl:2: is the same row as line 1; remove one of them"]
 

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from finetune_trainer.data import readers
-from finetune_trainer.data.readers import RawRow, read_rows
+from finetune_trainer.data import files
+from finetune_trainer.data.raw import RawRow
+from finetune_trainer.data.readers import read_rows
 from finetune_trainer.events import RowFault
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 
+ARRAY = "{path}: is a JSON array; call it .json, or write its objects one a line, without [ and ]"
 ROW = b'{"text": "a"}\n'
 
 
@@ -86,11 +88,13 @@ def test_a_bad_line_is_a_fault_and_the_others_are_read(tmp_path: Path, line: byt
         pytest.param(b" \n\r\n\t\n", "{path}: is empty; write one JSON object a line", id="blank"),
         pytest.param(b"\xef\xbb\xbf", "{path}: is empty; write one JSON object a line", id="byte-order-mark-alone"),
         pytest.param(
-            b'[{"text": "a"}]', "{path}: is a JSON array; write its objects one a line, without [ and ]", id="array"
+            b'[{"text": "a"}]',
+            ARRAY,
+            id="array",
         ),
         pytest.param(
             b'[\n{"text": "a"},\n{"text": "b"}\n]\n',
-            "{path}: is a JSON array; write its objects one a line, without [ and ]",
+            ARRAY,
             id="array-over-lines",
         ),
         pytest.param(
@@ -138,13 +142,13 @@ def test_a_broken_first_row_before_another_is_not_taken_for_an_object_over_lines
 def test_a_line_without_end_is_refused_before_it_fills_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readers, "MAX_LINE_BYTES", 1024**2)
+    monkeypatch.setattr(files, "MAX_ROW_BYTES", 1024**2)
     path = written(tmp_path, ROW + b'{"text": "' + b"a" * 1024**2 + b'"}\n')
     assert refused(path) == "train.jsonl:2: is longer than 1 MiB; write one JSON object a line"
 
 
 def test_a_line_of_the_greatest_length_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "MAX_LINE_BYTES", len(ROW))
+    monkeypatch.setattr(files, "MAX_ROW_BYTES", len(ROW))
     assert len(list(read_rows(written(tmp_path, ROW * 2), "train.jsonl"))) == 2
 
 
@@ -167,12 +171,20 @@ def test_a_pipe_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "what"),
-    [("train.csv", "has the suffix .csv"), ("train.jsonl.gz", "has the suffix .gz"), ("train", "has no suffix")],
-    ids=["csv", "gzip", "none"],
+    [
+        ("train.xlsx", "has the suffix .xlsx"),
+        ("train.parquet.gz", "has the suffix .gz"),
+        ("train.gz", "has the suffix .gz"),
+        ("train", "has no suffix"),
+    ],
+    ids=["excel", "packed-columns", "packed-alone", "none"],
 )
 def test_another_suffix_is_refused(tmp_path: Path, name: str, what: str) -> None:
     path = written(tmp_path, ROW, name)
-    remedy = "rows are read from JSON Lines: write one JSON object a line into a .jsonl file"
+    remedy = (
+        "rows are read from JSON Lines (.jsonl), JSON (.json), CSV (.csv), Parquet (.parquet), Arrow (.arrow); the "
+        "first three may be gzipped (.gz)"
+    )
     assert refused(path) == f"{path}: {what}; {remedy}"
 
 

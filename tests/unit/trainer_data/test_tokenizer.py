@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from finetune_trainer.data.formats import Message, RowError
+from finetune_trainer.data.contents import Message, RowError
 from finetune_trainer.data.tokenizer import IdWriter, TextTokenizer
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from tests.unit.trainer_data.builders import SPECIAL, text_of, write_tokenizer

@@ -4,14 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from jinja2 import TemplateError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from finetune_trainer.data.formats import Message, RowError
+from finetune_trainer.data.contents import Message, RowError
 
 TODAY: Final = datetime(2024, 7, 26, tzinfo=UTC)
 """What a template is told when it asks for the date, which Llama's put into every conversation: always the same day, so
@@ -30,7 +30,7 @@ class ChatTemplate:
         self._special = dict(special)
         self._template = _environment().from_string(source)
 
-    def render(self, messages: Sequence[Message], *, ask: bool) -> str:
+    def render(self, messages: Sequence[Message], *, ask: bool, tools: Sequence[Mapping[str, Any]] = ()) -> str:
         """The conversation as text; with `ask`, up to where the next answer begins.
 
         Raises:
@@ -38,9 +38,9 @@ class ChatTemplate:
         """
         try:
             return self._template.render(
-                messages=[{"role": m.role, "content": m.content} for m in messages],
+                messages=[_as_templates_have_it(m) for m in messages],
                 # templates tell apart what is None and what is not defined
-                tools=None,
+                tools=list(tools) or None,
                 documents=None,
                 add_generation_prompt=ask,
                 **self._special,
@@ -58,6 +58,19 @@ class _GenerationBlock(Extension):
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno
         return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
+
+
+def _as_templates_have_it(message: Message) -> dict[str, Any]:
+    turn: dict[str, Any] = {"role": message.role, "content": message.content}
+    # templates ask whether the key is there
+    if message.tool_calls:
+        turn["tool_calls"] = [
+            {"type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.name is not None:
+        turn["name"] = message.name
+    return turn
 
 
 def _environment() -> ImmutableSandboxedEnvironment:

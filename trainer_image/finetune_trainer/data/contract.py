@@ -4,23 +4,39 @@ import hashlib
 from typing import Any
 
 from finetune_trainer.data import strict_json
-from finetune_trainer.data.formats import Content, RowError, answer_of, input_of
+from finetune_trainer.data.answer_schema import AnswerSchema
+from finetune_trainer.data.contents import Content, RowError, answer_of, input_of
 from finetune_trainer.job_config import JsonContractConfig
 
 
-def check_answer(answer: str, contract: JsonContractConfig) -> None:
-    """Hold an answer against its contract.
+class AnswerContract:
+    """What every answer has to be."""
 
-    Raises:
-        RowError: it isn't a JSON object, lacks a key, or has a value that isn't allowed.
-    """
-    value = _parse(answer)
-    for key in contract.required:
-        if key not in value:
-            raise RowError(f"the answer lacks {key}; write all of {', '.join(contract.required)}")
-    for key, allowed in contract.values.items():
-        if key in value and value[key] not in allowed:
-            raise RowError(f"{key} {_shown(value[key])} is not allowed; write one of {', '.join(allowed)}")
+    def __init__(self, contract: JsonContractConfig) -> None:
+        """Prepare the schema.
+
+        Raises:
+            TrainerError: CONFIGURATION, it is no JSON schema.
+        """
+        self._contract = contract
+        self._schema = AnswerSchema(contract.json_schema) if contract.json_schema is not None else None
+
+    def check(self, answer: str) -> dict[str, Any]:
+        """Hold an answer against its contract; the object that it is.
+
+        Raises:
+            RowError: it isn't a JSON object, lacks a key, has a value that isn't allowed, or doesn't meet the schema.
+        """
+        value = _parse(answer)
+        for key in self._contract.required:
+            if key not in value:
+                raise RowError(f"the answer lacks {key}; write all of {', '.join(self._contract.required)}")
+        for key, allowed in self._contract.values.items():
+            if key in value and value[key] not in allowed:
+                raise RowError(f"{key} {_shown(value[key])} is not allowed; write one of {', '.join(allowed)}")
+        if self._schema is not None:
+            self._schema.check(value)
+        return value
 
 
 def input_key(content: Content) -> bytes:
@@ -33,10 +49,10 @@ class Duplicates:
 
     def __init__(self, *, unique_input: bool) -> None:
         self._unique_input = unique_input
-        self._rows: dict[bytes, int] = {}
-        self._inputs: dict[bytes, int] = {}
+        self._rows: dict[bytes, tuple[str, int]] = {}
+        self._inputs: dict[bytes, tuple[str, int]] = {}
 
-    def check(self, content: Content, line: int) -> None:
+    def check(self, content: Content, file: str, line: int) -> None:
         """Take a row in.
 
         Raises:
@@ -44,12 +60,18 @@ class Duplicates:
         """
         row = _digest(input_of(content), answer_of(content), exact=True)
         if row in self._rows:
-            raise RowError(f"is the same row as line {self._rows[row]}; remove one of them")
+            raise RowError(f"is the same row as {_place(self._rows[row], file)}; remove one of them")
         key = input_key(content)
         if self._unique_input and key in self._inputs:
-            raise RowError(f"has the same input as line {self._inputs[key]}; keep one of them, or drop contract.unique")
-        self._rows[row] = line
-        self._inputs.setdefault(key, line)
+            place = _place(self._inputs[key], file)
+            raise RowError(f"has the same input as {place}; keep one of them, or drop contract.unique")
+        self._rows[row] = (file, line)
+        self._inputs.setdefault(key, (file, line))
+
+
+def _place(row: tuple[str, int], file: str) -> str:
+    """Where a row is, told from another file."""
+    return f"line {row[1]}" if row[0] == file else f"{row[0]}:{row[1]}"
 
 
 def _parse(answer: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from finetune_trainer.data.chat_template import ChatTemplate
-from finetune_trainer.data.formats import Completion, Content, Conversation, PlainText, answer_of, prompt_of
+from finetune_trainer.data.contents import Completion, Content, Conversation, PlainText, RowError, answer_of, prompt_of
 from finetune_trainer.data.tokenizer import IdWriter, TextTokenizer
 from finetune_trainer.data.turns import refuse_stop, turns
 
@@ -55,7 +55,7 @@ def build_example(content: Content, tokenizer: TextTokenizer, file: str, line: i
         answer_mask=tuple(row.mask),
         prompt=prompt_of(content),
         prompt_ids=tuple(row.ids[: row.asked]),
-        reference=_without_stop(answer_of(content), tokenizer.stop_texts),
+        reference=_without_stop(row.called or answer_of(content), tokenizer.stop_texts),
     )
 
 
@@ -68,6 +68,8 @@ class _Row:
         self.mask = [False] * len(start)
         self.asked = 0
         """Ids before the last answer."""
+        self.called = ""
+        """The last answer as the template writes it, where it calls tools."""
 
     @property
     def ids(self) -> list[int]:
@@ -99,15 +101,21 @@ class _Row:
 
 
 def _write_templated(row: _Row, conversation: Conversation, template: ChatTemplate) -> None:
+    last = ""
     for turn in turns(conversation, template, row.stops):
         row.write(turn.before, learnt=False)
         if turn.opening:
             row.write(turn.opening, learnt=True)
         row.ask()
         row.write(turn.answer, learnt=True)
+        last = turn.answer
+    if conversation.messages[-1].tool_calls:
+        row.called = last
 
 
 def _write_headings(row: _Row, conversation: Conversation) -> None:
+    if conversation.tools or any(m.role == "tool" or m.tool_calls for m in conversation.messages):
+        raise RowError("has tools, and the model has no chat template that could lay them out; take one that has")
     for index, message in enumerate(conversation.messages):
         row.write(f"{HEADINGS[message.role]}:\n", learnt=False)
         if message.role == "assistant":

@@ -1,58 +1,38 @@
-"""Rows of four formats understood as one: conversations, prompts with completions, texts."""
+"""Which format rows are of, and what a row of it says."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from finetune_trainer.data import strict_json
-from finetune_trainer.data.readers import RawRow
+from finetune_trainer.data.contents import (
+    Completion,
+    Content,
+    Conversation,
+    Judged,
+    Message,
+    PlainText,
+    RowError,
+    Unpaired,
+)
+from finetune_trainer.data.conversations import check_order, checked_text, read_messages, read_sharegpt, read_turns
+from finetune_trainer.data.preferences import read_preference
+from finetune_trainer.data.raw import RawRow
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.job_config import RowFormat
 
 MAJORITY: Final = 0.8
 """Share of the recognised rows that a file's format has at least; below it the file is a mixture."""
 
-Role = Literal["system", "user", "assistant"]
+CONVERSATIONS: Final = ("messages", "conversations")
+"""Keys that turns are under; how the first is written tells Messages and ShareGPT apart."""
 
-
-class RowError(ValueError):
-    """What is wrong with one row: the rest of a sentence that begins with its file and line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn."""
-
-    role: Role
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """Turns that end with the answer to learn; the model's chat template lays them out."""
-
-    messages: tuple[Message, ...]
-    learnt_from: int
-    """Index of the first message whose answers are learnt; 0: every assistant turn."""
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """Two strings that are put together as they stand, without any template."""
-
-    prompt: str
-    completion: str
-
-
-@dataclass(frozen=True, slots=True)
-class PlainText:
-    """Text learnt as a whole."""
-
-    text: str
-
-
-Content = Conversation | Completion | PlainText
+LEARNT_BY: Final[Mapping[RowFormat, str]] = {
+    RowFormat.PREFERENCE: "DPO, ORPO and Reward learn from; for SFT write the chosen answer alone, as prompt and "
+    "completion",
+    RowFormat.UNPAIRED: "KTO learns from; for SFT write the rows whose label is true, without it",
+}
+"""Formats that SFT can't learn from, with what they are for."""
 
 
 def detect(rows: Sequence[RawRow], label: str) -> RowFormat:
@@ -70,25 +50,35 @@ def detect(rows: Sequence[RawRow], label: str) -> RowFormat:
             counts[found] += 1
     if not counts:
         raise TrainerError(ExitCode.DATA, f"{label}:{rows[0].line}: {_unknown(rows[0].value)}")
-    best, number = counts.most_common(1)[0]
-    if number < MAJORITY * counts.total():
-        parts = " and ".join(f"{n} {f} rows (first at line {first[f]})" for f, n in counts.most_common())
-        raise TrainerError(ExitCode.DATA, f"{label}: mixes formats: {parts}; write one format a file")
-    return best
+    mixture = mixture_of(counts, first)
+    if mixture is not None:
+        raise TrainerError(ExitCode.DATA, f"{label}: {mixture}")
+    return counts.most_common(1)[0][0]
+
+
+def mixture_of(counts: Counter[RowFormat], first: Mapping[RowFormat, int]) -> str | None:
+    """What is wrong with a file that no format has the majority of; None where one has."""
+    if counts.most_common(1)[0][1] >= MAJORITY * counts.total():
+        return None
+    parts = " and ".join(f"{n} {f} rows (first at line {first[f]})" for f, n in counts.most_common())
+    return f"mixes formats: {parts}; write one format a file"
 
 
 def format_of(value: Mapping[str, Any]) -> RowFormat | None:
     """The format whose keys a row has; the more specific one where it has those of several."""
-    if "messages" in value:
-        return RowFormat.MESSAGES
+    if "chosen" in value and "rejected" in value:
+        return RowFormat.PREFERENCE
+    key = next((k for k in CONVERSATIONS if k in value), None)
+    if key is not None:
+        return RowFormat.SHAREGPT if _is_spoken(value[key], key) else RowFormat.MESSAGES
     if "instruction" in value:
         return RowFormat.ALPACA
     if "prompt" in value and "completion" in value:
-        return RowFormat.PROMPT_COMPLETION
+        return RowFormat.UNPAIRED if "label" in value else RowFormat.PROMPT_COMPLETION
     return RowFormat.TEXT if "text" in value else None
 
 
-def understand(value: dict[str, Any], fmt: RowFormat) -> Content:
+def understand(value: Mapping[str, Any], fmt: RowFormat) -> Content | Judged:
     """The content of a row of a known format.
 
     Raises:
@@ -102,68 +92,57 @@ def understand(value: dict[str, Any], fmt: RowFormat) -> Content:
     return _READERS[fmt](value)
 
 
-def input_of(content: Content) -> str:
-    """What the answer is an answer to: everything before it."""
-    match content:
-        case Conversation(messages):
-            return "\n".join(f"{m.role}: {m.content}" for m in messages[:-1])
-        case Completion(prompt):
-            return prompt
-        case PlainText(text):
-            return text
+def refuse_judged(fmt: RowFormat, label: str) -> None:
+    """Hold a file's format against what SFT learns from.
+
+    Raises:
+        TrainerError: DATA, its rows are judged answers.
+    """
+    if fmt in LEARNT_BY:
+        raise TrainerError(ExitCode.DATA, f"{label}: has rows of the format {fmt}, which {LEARNT_BY[fmt]}")
 
 
-def answer_of(content: Content) -> str:
-    """The last answer; empty for plain text, which has none."""
-    match content:
-        case Conversation(messages):
-            return messages[-1].content
-        case Completion(_, completion):
-            return completion
-        case PlainText():
-            return ""
+def _is_spoken(turns: Any, key: str) -> bool:
+    first = turns[0] if isinstance(turns, list) and turns else None
+    if not isinstance(first, dict):
+        return key == "conversations"
+    return "from" in first or ("role" not in first and key == "conversations")
 
 
-def prompt_of(content: Content) -> str:
-    """What a person would recognise the row by: the last question, as it was written."""
-    match content:
-        case Conversation(messages):
-            return messages[-2].content
-        case Completion(prompt):
-            return prompt
-        case PlainText():
-            return ""
-
-
-def _alpaca(value: dict[str, Any]) -> Conversation:
+def _alpaca(value: Mapping[str, Any]) -> Conversation:
     instruction = _text(value, "instruction")
     extra = _optional_text(value, "input")
     system = _optional_text(value, "system")
-    if "output" in value and "expected" in value:
+    # a table has every column in every row
+    if value.get("output") is not None and value.get("expected") is not None:
         raise RowError("has both output and expected; keep one of them")
-    answer = _text(value, "expected" if "expected" in value else "output")
+    answer = _text(value, "expected" if "expected" in value and value.get("output") is None else "output")
     question = f"{instruction}\n\n{extra}" if extra else instruction
     head = (Message("system", system),) if system else ()
     return Conversation((*head, Message("user", question), Message("assistant", answer)), learnt_from=0)
 
 
-def _messages(value: dict[str, Any]) -> Conversation:
-    if value.get("tools"):
-        raise RowError("has tools, which aren't learnt here; take the key out or remove the row")
-    messages = _turns(value["messages"], "messages")
-    _check_order(messages)
-    return Conversation(messages, learnt_from=0)
+def _messages(value: Mapping[str, Any]) -> Conversation:
+    return read_messages(value, _key(value))
 
 
-def _prompt_completion(value: dict[str, Any]) -> Conversation | Completion:
+def _sharegpt(value: Mapping[str, Any]) -> Conversation:
+    return read_sharegpt(value, _key(value))
+
+
+def _key(value: Mapping[str, Any]) -> str:
+    return next(k for k in CONVERSATIONS if k in value)
+
+
+def _prompt_completion(value: Mapping[str, Any]) -> Conversation | Completion:
     for key in ("prompt", "completion"):
         if key not in value:
             raise RowError(f"{key} is missing; write prompt and completion")
     prompt, completion = value["prompt"], value["completion"]
     if isinstance(prompt, list) and isinstance(completion, list):
-        before, after = _turns(prompt, "prompt"), _turns(completion, "completion")
-        _check_order((*before, *after))
-        if before[-1].role != "user":
+        before, after = read_turns(prompt, "prompt"), read_turns(completion, "completion")
+        check_order((*before, *after))
+        if before[-1].role not in ("user", "tool"):
             raise RowError(f"prompt ends with a turn of the {before[-1].role}; end it with one of the user")
         return Conversation((*before, *after), learnt_from=len(before))
     if isinstance(prompt, list) or isinstance(completion, list):
@@ -171,17 +150,26 @@ def _prompt_completion(value: dict[str, Any]) -> Conversation | Completion:
     return Completion(_text(value, "prompt"), _text(value, "completion"))
 
 
-def _plain(value: dict[str, Any]) -> PlainText:
+def _unpaired(value: Mapping[str, Any]) -> Unpaired:
+    if "label" not in value:
+        raise RowError("label is missing; write true for a wanted answer, false for another")
+    label = value["label"]
+    if not isinstance(label, bool):
+        raise RowError(f"label is {strict_json.kind(label)}; write true for a wanted answer, false for another")
+    return Unpaired(_prompt_completion(value), label)
+
+
+def _plain(value: Mapping[str, Any]) -> PlainText:
     return PlainText(_text(value, "text"))
 
 
-def _text(value: dict[str, Any], key: str) -> str:
+def _text(value: Mapping[str, Any], key: str) -> str:
     if key not in value:
         raise RowError(f"{key} is missing; write it as a string")
-    return _checked_text(value[key], key)
+    return checked_text(value[key], key)
 
 
-def _optional_text(value: dict[str, Any], key: str) -> str:
+def _optional_text(value: Mapping[str, Any], key: str) -> str:
     text = value.get(key)
     if text is None or text == "":
         return ""
@@ -190,64 +178,27 @@ def _optional_text(value: dict[str, Any], key: str) -> str:
     return text if text.strip() else ""
 
 
-def _checked_text(text: Any, name: str) -> str:
-    if isinstance(text, dict | list):
-        raise RowError(f"{name} is {strict_json.kind(text)}; write it as a string that holds the JSON")
-    if not isinstance(text, str):
-        raise RowError(f"{name} is {strict_json.kind(text)}; write it as a string")
-    if not text.strip():
-        raise RowError(f"{name} is empty; write it or remove the row")
-    return text
-
-
-def _turns(value: Any, key: str) -> tuple[Message, ...]:
-    if not isinstance(value, list):
-        raise RowError(f'{key} is {strict_json.kind(value)}; write a list of {{"role": …, "content": …}}')
-    if not value:
-        raise RowError(f"{key} is empty; write a turn of the user and one of the assistant")
-    return tuple(_turn(turn, f"{key}[{i}]") for i, turn in enumerate(value))
-
-
-def _turn(value: Any, name: str) -> Message:
-    if not isinstance(value, dict):
-        raise RowError(f'{name} is {strict_json.kind(value)}; write {{"role": …, "content": …}}')
-    role = value.get("role")
-    if role not in ("system", "user", "assistant"):
-        shown = f'"{role[:40]}"' if isinstance(role, str) else strict_json.kind(role)
-        raise RowError(f"{name}.role is {shown}; write system, user or assistant")
-    if value.get("tool_calls"):
-        raise RowError(f"{name}.tool_calls aren't learnt here; take the key out or remove the row")
-    if "content" not in value:
-        raise RowError(f"{name}.content is missing; write it as a string")
-    return Message(role, _checked_text(value["content"], f"{name}.content"))
-
-
-def _check_order(messages: Sequence[Message]) -> None:
-    turns = messages[1:] if messages[0].role == "system" else messages
-    for i, message in enumerate(turns):
-        expected = "user" if i % 2 == 0 else "assistant"
-        if message.role != expected:
-            place = i + len(messages) - len(turns) + 1
-            raise RowError(f"turn {place} is of the {message.role} where the {expected}'s belongs; let them alternate")
-    if not turns or turns[-1].role != "assistant":
-        raise RowError("ends without an answer of the assistant; the last turn has to be one")
-
-
-def _unknown(value: dict[str, Any]) -> str:
+def _unknown(value: Mapping[str, Any]) -> str:
     has = f"has the keys {strict_json.listed_keys(value)}" if value else "is an empty object"
-    return f"{has}; write instruction and output, messages, prompt and completion, or text"
+    return f"{has}; write instruction and output, messages, conversations, prompt and completion, or text"
 
 
-_READERS: Final[Mapping[RowFormat, Callable[[dict[str, Any]], Content]]] = {
+_READERS: Final[Mapping[RowFormat, Callable[[Mapping[str, Any]], Content | Judged]]] = {
     RowFormat.ALPACA: _alpaca,
+    RowFormat.SHAREGPT: _sharegpt,
     RowFormat.MESSAGES: _messages,
     RowFormat.PROMPT_COMPLETION: _prompt_completion,
     RowFormat.TEXT: _plain,
+    RowFormat.PREFERENCE: read_preference,
+    RowFormat.UNPAIRED: _unpaired,
 }
 
 _MARKS: Final[Mapping[RowFormat, Iterable[str]]] = {
     RowFormat.ALPACA: ("instruction", "output", "expected"),
-    RowFormat.MESSAGES: ("messages",),
+    RowFormat.SHAREGPT: CONVERSATIONS,
+    RowFormat.MESSAGES: CONVERSATIONS,
     RowFormat.PROMPT_COMPLETION: ("prompt", "completion"),
     RowFormat.TEXT: ("text",),
+    RowFormat.PREFERENCE: ("chosen", "rejected"),
+    RowFormat.UNPAIRED: ("prompt", "completion", "label"),
 }

@@ -1,18 +1,21 @@
 """Files to examples: read, checked row by row, split, counted. No torch here."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from finetune_trainer.data.contract import Duplicates
 from finetune_trainer.data.examples import Example
 from finetune_trainer.data.rows import RowFile, load_file, refuse_all
+from finetune_trainer.data.sources import joined, weighted
 from finetune_trainer.data.split import hold_out, without_leaks
 from finetune_trainer.data.tokenizer import TextTokenizer
 from finetune_trainer.events import DataFacts, RowFault, TokenLengths
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.files import write_json
-from finetune_trainer.job_config import ContractConfig, DataConfig, DataFileConfig
+from finetune_trainer.job_config import ContractConfig, DataConfig
 
 FAULTS_TOLD: Final = 10
 """Faults in an event; all of them are in the data report."""
@@ -52,17 +55,22 @@ def audit(examples: Sequence[Example], tokenizer: TextTokenizer) -> None:
         TrainerError: DATA, with file and line.
     """
     for e in examples:
-        place = f"{e.file}:{e.line}"
-        # nothing precedes the first token that it could be predicted from
-        if not any(e.answer_mask[1:]):
-            raise TrainerError(ExitCode.DATA, f"{place}: has no token to learn; leave the row out")
-        if not e.answer_mask[-1] or e.input_ids[-1] not in tokenizer.stop_token_ids:
-            raise TrainerError(
-                ExitCode.DATA,
-                f"{place}: the answer doesn't end with a stop token ({', '.join(tokenizer.stop_texts)}), so that the "
-                "model wouldn't learn to stop; add the template's own end mark to eos_token_id in the model's "
-                "generation_config.json",
-            )
+        fault = unlearnable(e, tokenizer)
+        if fault is not None:
+            raise TrainerError(ExitCode.DATA, f"{e.file}:{e.line}: {fault}")
+
+
+def unlearnable(example: Example, tokenizer: TextTokenizer) -> str | None:
+    """Why nothing, or no end, can be learnt from an example; None where it can."""
+    # nothing precedes the first token that it could be predicted from
+    if not any(example.answer_mask[1:]):
+        return "has no token to learn; leave the row out"
+    if not example.answer_mask[-1] or example.input_ids[-1] not in tokenizer.stop_token_ids:
+        return (
+            f"the answer doesn't end with a stop token ({', '.join(tokenizer.stop_texts)}), so that the model wouldn't "
+            "learn to stop; add the template's own end mark to eos_token_id in the model's generation_config.json"
+        )
+    return None
 
 
 def write_fault_report(path: Path, faults: Sequence[RowFault]) -> None:
@@ -71,36 +79,47 @@ def write_fault_report(path: Path, faults: Sequence[RowFault]) -> None:
 
 
 def _load_files(config: DataConfig, tokenizer: TextTokenizer) -> tuple[RowFile, RowFile]:
-    train_label, held_label = _labels(config)
+    _refuse_same(config)
+    label = labels(config.files)
+    # a row of one file is no row of another, either
+    seen = Duplicates(unique_input=config.contract.unique_input)
+    files = [load_file(source, label[source.path], config, tokenizer, seen) for source in config.train]
+    weights = {label[source.path]: source.weight for source in config.train}
     if config.evaluation is not None:
-        _refuse_same(config.train, config.evaluation)
-    train = load_file(config.train, train_label, config, tokenizer)
-    if config.evaluation is not None:
-        held_out = load_file(config.evaluation, held_label, config, tokenizer)
-        train = without_leaks(train, held_out)
-        _refuse_bad(train, config.contract)
-        _refuse_bad(held_out, config.contract)
-        return train, held_out
-    _refuse_bad(train, config.contract)
+        held_out = load_file(config.evaluation, label[config.evaluation.path], config, tokenizer)
+        files = [without_leaks(file, held_out) for file in files]
+        for file in (*files, held_out):
+            _refuse_bad(file, config.contract)
+        return weighted(joined(files), weights, config.seed), held_out
+    for file in files:
+        _refuse_bad(file, config.contract)
     # the configuration holds one of the two
-    return hold_out(train, config.evaluation_fraction or 0.0, config.seed)
+    train, held_out = hold_out(joined(files), config.evaluation_fraction or 0.0, config.seed)
+    return weighted(train, weights, config.seed), held_out
 
 
-def _refuse_same(train: DataFileConfig, evaluation: DataFileConfig) -> None:
-    if Path(train.path).resolve() == Path(evaluation.path).resolve():
+def labels(paths: Sequence[str]) -> dict[str, str]:
+    """What faults call the files: their names, where these tell them apart."""
+    names = Counter(Path(p).name for p in paths)
+    return {p: Path(p).name if names[Path(p).name] == 1 else p for p in paths}
+
+
+def _refuse_same(config: DataConfig) -> None:
+    seen: set[Path] = set()
+    for source in config.train:
+        path = Path(source.path).resolve()
+        if path in seen:
+            raise TrainerError(
+                ExitCode.DATA, f"{source.path}: is named for training twice; name it once, with the weight of both"
+            )
+        seen.add(path)
+    held_out = config.evaluation
+    if held_out is not None and Path(held_out.path).resolve() in seen:
         raise TrainerError(
             ExitCode.DATA,
-            f"{train.path}: is named for training and for evaluation; name another file, or hold rows of this one out "
-            "with evaluation.fraction",
+            f"{held_out.path}: is named for training and for evaluation; name another file, or hold rows of this one "
+            "out with evaluation.fraction",
         )
-
-
-def _labels(config: DataConfig) -> tuple[str, str]:
-    """What faults call the files: their names, where these tell them apart."""
-    train, held_out = Path(config.train.path), Path((config.evaluation or config.train).path)
-    if config.evaluation is not None and train.name == held_out.name:
-        return str(train), str(held_out)
-    return train.name, held_out.name
 
 
 def _refuse_bad(file: RowFile, contract: ContractConfig) -> None:
@@ -122,7 +141,7 @@ def _facts(file: RowFile) -> DataFacts:
     examples = [row.example for row in file.rows]
     lengths = sorted(len(e.input_ids) for e in examples)
     return DataFacts(
-        format=file.format.value,
+        format=file.format,
         rows=len(lengths),
         skipped=len(file.faults),
         faults=file.faults[:FAULTS_TOLD],

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from finetune_trainer.data.contract import Duplicates, check_answer, input_key
+from finetune_trainer.data.contents import RowError, answer_of, learnable
+from finetune_trainer.data.contract import AnswerContract, Duplicates, input_key
 from finetune_trainer.data.examples import Example, build_example
-from finetune_trainer.data.formats import RowError, answer_of, detect, understand
-from finetune_trainer.data.readers import RawRow, read_rows
+from finetune_trainer.data.formats import detect, refuse_judged, understand
+from finetune_trainer.data.raw import RawRow
+from finetune_trainer.data.readers import read_rows
 from finetune_trainer.data.tokenizer import TextTokenizer
 from finetune_trainer.events import RowFault
 from finetune_trainer.exit_codes import ExitCode, TrainerError
-from finetune_trainer.job_config import DataConfig, DataFileConfig, RowFormat
+from finetune_trainer.job_config import DataConfig, DataFileConfig, JsonContractConfig, RowFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +31,20 @@ class RowFile:
 
     label: str
     """What faults call the file."""
-    format: RowFormat
+    format: str
+    """The name of it; of several files all names."""
     rows: tuple[KeyedExample, ...]
     faults: tuple[RowFault, ...]
 
 
-def load_file(source: DataFileConfig, label: str, config: DataConfig, tokenizer: TextTokenizer) -> RowFile:
-    """Read a file.
+def load_file(
+    source: DataFileConfig,
+    label: str,
+    config: DataConfig,
+    tokenizer: TextTokenizer,
+    seen: Duplicates | None = None,
+) -> RowFile:
+    """Read a file; `seen` knows the rows of those before it.
 
     Raises:
         TrainerError: DATA, where the file as a whole can't be used, or not one line holds an object.
@@ -46,15 +55,17 @@ def load_file(source: DataFileConfig, label: str, config: DataConfig, tokenizer:
     if not raw:
         refuse_all(label, faults)
     row_format = detect(raw, label) if source.format is RowFormat.AUTO else source.format
-    _check_contract_applies(row_format, label, config)
-    reader = _RowReader(row_format, label, config, tokenizer)
+    refuse_judged(row_format, label)
+    check_contract_applies(row_format, label, config.contract.answer_json)
+    duplicates = seen or Duplicates(unique_input=config.contract.unique_input)
+    reader = _RowReader(row_format, label, config, tokenizer, duplicates)
     rows: list[KeyedExample] = []
     for row in raw:
         try:
             rows.append(reader.read(row))
         except RowError as e:
             faults.append(RowFault(file=label, line=row.line, message=str(e)))
-    return RowFile(label=label, format=row_format, rows=tuple(rows), faults=in_order(faults))
+    return RowFile(label=label, format=row_format.value, rows=tuple(rows), faults=in_order(faults))
 
 
 def refuse_all(label: str, faults: Sequence[RowFault]) -> None:
@@ -73,8 +84,13 @@ def in_order(faults: Sequence[RowFault]) -> tuple[RowFault, ...]:
     return tuple(sorted(faults, key=lambda f: f.line))
 
 
-def _check_contract_applies(row_format: RowFormat, label: str, config: DataConfig) -> None:
-    if row_format is RowFormat.TEXT and config.contract.answer_json is not None:
+def check_contract_applies(row_format: RowFormat, label: str, contract: JsonContractConfig | None) -> None:
+    """Hold a file's format against the contract.
+
+    Raises:
+        TrainerError: DATA, there is a contract for answers, and the rows have none.
+    """
+    if row_format is RowFormat.TEXT and contract is not None:
         raise TrainerError(
             ExitCode.DATA,
             f"{label}: its rows are plain texts, which have no answers that contract.output could hold for; take it "
@@ -85,12 +101,16 @@ def _check_contract_applies(row_format: RowFormat, label: str, config: DataConfi
 class _RowReader:
     """Reads one file's rows and remembers which there have been."""
 
-    def __init__(self, row_format: RowFormat, label: str, config: DataConfig, tokenizer: TextTokenizer) -> None:
+    def __init__(
+        self, row_format: RowFormat, label: str, config: DataConfig, tokenizer: TextTokenizer, duplicates: Duplicates
+    ) -> None:
         self._format = row_format
         self._label = label
         self._config = config
         self._tokenizer = tokenizer
-        self._duplicates = Duplicates(unique_input=config.contract.unique_input)
+        answer = config.contract.answer_json
+        self._contract = AnswerContract(answer) if answer is not None else None
+        self._duplicates = duplicates
 
     def read(self, row: RawRow) -> KeyedExample:
         """The row as an example.
@@ -98,10 +118,10 @@ class _RowReader:
         Raises:
             RowError: what is wrong with it.
         """
-        content = understand(row.value, self._format)
-        if self._config.contract.answer_json is not None:
-            check_answer(answer_of(content), self._config.contract.answer_json)
-        self._duplicates.check(content, row.line)
+        content = learnable(understand(row.value, self._format))
+        if self._contract is not None:
+            self._contract.check(answer_of(content))
+        self._duplicates.check(content, self._label, row.line)
         example = build_example(content, self._tokenizer, self._label, row.line)
         _check_length(example, self._config.max_length)
         return KeyedExample(example=example, key=input_key(content))

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 SHOWN_KEYS: Final = 8
@@ -23,7 +24,7 @@ def parse(text: str) -> Any:
         ValueError: with the rest of a sentence that begins with what was read: "is not JSON: …".
     """
     try:
-        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_integer)
+        value = _DECODER.decode(text)
         if "\\u" in text:
             _refuse_half_characters(value)
     except json.JSONDecodeError as e:
@@ -67,7 +68,7 @@ def kind(value: Any) -> str:
             return "an object"
 
 
-def listed_keys(value: dict[str, Any]) -> str:
+def listed_keys(value: Mapping[str, Any]) -> str:
     """The keys of an object for a sentence, long lists cut short."""
     keys = sorted(value)
     more = f" and {len(keys) - SHOWN_KEYS} more" if len(keys) > SHOWN_KEYS else ""
@@ -98,3 +99,6 @@ def _refuse_half_characters(value: Any) -> None:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as e:
         raise ValueError("holds half of a surrogate pair (\\ud800 to \\udfff); write the whole character") from e
+
+
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_int=_integer)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from finetune_trainer.data.chat_template import ChatTemplate
-from finetune_trainer.data.formats import Conversation, RowError
+from finetune_trainer.data.contents import Conversation, Message, RowError, calls_text
 
 SHOWN: Final = 40
 """Characters of a template's text that a sentence shows."""
@@ -30,13 +30,15 @@ def turns(conversation: Conversation, template: ChatTemplate, stops: Sequence[st
     Raises:
         RowError: the template can't take the row, or lays answers out in a way that can't be learnt.
     """
-    messages = conversation.messages
+    messages, tools = conversation.messages, conversation.tools
+    if tools and template.render(messages, ask=False, tools=tools) == template.render(messages, ask=False):
+        raise RowError("has tools, which the model's chat template leaves out; take a model that is asked to call them")
     done = ""
     for index in range(conversation.learnt_from, len(messages)):
         if messages[index].role != "assistant":
             continue
-        asked = template.render(messages[:index], ask=True)
-        answered = template.render(messages[: index + 1], ask=False)
+        asked = template.render(messages[:index], ask=True, tools=tools)
+        answered = template.render(messages[: index + 1], ask=False, tools=tools)
         if not asked.startswith(done):
             raise RowError(
                 "the model's chat template changes an answer once another turn follows, so that they can't be learnt "
@@ -49,7 +51,8 @@ def turns(conversation: Conversation, template: ChatTemplate, stops: Sequence[st
                 f"the model's chat template begins an answer with {lost!r} when it asks for one and leaves it out "
                 "afterwards, as for models that think first; take a model that doesn't for answers like this one"
             )
-        opening, answer = _cut(answered[len(asked) :], messages[index].content, stops)
+        text = answered[len(asked) :]
+        opening, answer = _cut_calls(text, messages[index], stops) or _cut(text, messages[index].content, stops)
         yield Turn(asked[len(done) :], opening, answer)
         done = asked + opening + answer
 
@@ -65,12 +68,36 @@ def refuse_stop(answer: str, stops: Sequence[str]) -> None:
             raise RowError(f"the answer holds {stop}, with which the model ends its answers; take it out")
 
 
+def _cut_calls(text: str, message: Message, stops: Sequence[str]) -> tuple[str, str] | None:
+    """All of an answer that calls tools, up to its stop token: how calls are written is the template's own way."""
+    if not message.tool_calls:
+        return None
+    refuse_stop(f"{message.content}{calls_text(message)}", stops)
+    first, stop = _end(text, stops)
+    if any(call.name not in text[:first] for call in message.tool_calls):
+        raise RowError("the model's chat template leaves tool calls out; take a model that calls tools")
+    return "", text[: first + len(stop)]
+
+
 def _cut(text: str, content: str, stops: Sequence[str]) -> tuple[str, str]:
     """What stands before the content, and the content with its stop token.
 
     What follows the stop token, a line's end in ChatML, is never generated and so not learnt.
     """
     refuse_stop(content, stops)
+    first, stop = _end(text, stops)
+    begin = text.rfind(content, 0, first)
+    if begin < 0:
+        begin = text.rfind(content.strip(), 0, first)
+    if begin < 0 and _letters(content) not in _letters(text[:first]):
+        raise RowError("the model's chat template leaves the answer out: it isn't one for plain text")
+    # white space alone is no opening: many tokenizers join it with the answer's first word
+    begin = begin if begin > 0 and text[:begin].strip() else 0
+    return text[:begin], text[begin : first + len(stop)]
+
+
+def _end(text: str, stops: Sequence[str]) -> tuple[int, str]:
+    """Where the first stop token is, and which."""
     ends = {position: stop for stop in stops if (position := text.find(stop)) >= 0}
     if not ends:
         raise RowError(
@@ -79,14 +106,7 @@ def _cut(text: str, content: str, stops: Sequence[str]) -> tuple[str, str]:
             "eos_token_id in the model's generation_config.json"
         )
     first = min(ends)
-    begin = text.rfind(content, 0, first)
-    if begin < 0:
-        begin = text.rfind(content.strip(), 0, first)
-    if begin < 0 and _letters(content) not in _letters(text[:first]):
-        raise RowError("the model's chat template leaves the answer out: it isn't one for plain text")
-    # white space alone is no opening: many tokenizers join it with the answer's first word
-    begin = begin if begin > 0 and text[:begin].strip() else 0
-    return text[:begin], text[begin : first + len(ends[first])]
+    return first, ends[first]
 
 
 def _letters(text: str) -> str:

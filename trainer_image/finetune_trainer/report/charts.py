@@ -2,6 +2,7 @@
 
 import io
 import math
+import textwrap
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -16,7 +17,9 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from finetune_trainer.acceptance import show
 from finetune_trainer.evidence import RunRecord
 from finetune_trainer.job_config import LOWER_IS_BETTER
-from finetune_trainer.report.markdown import visible
+from finetune_trainer.report import numbers
+from finetune_trainer.report.markdown import NONE, visible
+from finetune_trainer.report.memory import MEMORY_CHART, label
 from finetune_trainer.report.series import SMOOTHED_FROM, median, smoothed, spans_decades
 from finetune_trainer.scoring import wilson
 
@@ -27,7 +30,10 @@ DOTS_PER_INCH: Final = 200
 """Twice what a page shows, for dense screens."""
 
 LABEL_CHARACTERS: Final = 28
-"""Of a metric's name."""
+"""Of a metric's name, and of a line of a component's."""
+
+GIB: Final = 1024**3
+"""Bytes in the unit of memory's axis."""
 
 BARS_DRAWN: Final = 30
 """Metrics in the picture; the text's table has all."""
@@ -72,7 +78,7 @@ def draw(record: RunRecord) -> Charts:
 
 def choose(record: RunRecord) -> dict[str, Callable[[RunRecord], Figure]]:
     """The pictures that the record has numbers for, and what builds them."""
-    charts: dict[str, Callable[[RunRecord], Figure]] = {"curves/evaluation.png": _evaluation}
+    charts: dict[str, Callable[[RunRecord], Figure]] = {"curves/evaluation.png": _evaluation, MEMORY_CHART: _memory}
     if record.history:
         charts |= {
             "curves/loss.png": _loss,
@@ -198,6 +204,35 @@ def _speed(record: RunRecord) -> Figure:
         axes.axhline(planned, color=_VERMILION, linewidth=1.4, linestyle="--", label=f"predicted {planned:,.0f}")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    _legend_below(axes)
+    return figure
+
+
+def _memory(record: RunRecord) -> Figure:
+    memory = record.memory
+    compared = memory.compared()
+    names = [textwrap.fill(label(c.component), LABEL_CHARACTERS) for c in compared] + ["in all"]
+    pairs = [(c.predicted, c.measured) for c in compared] + [(memory.total_predicted, memory.measured)]
+    figure = _figure(1.5 + 0.55 * len(names))
+    axes: Axes = figure.subplots()
+    for offset, colour, name, values in (
+        (-0.2, _GREY, "predicted", [p for p, _ in pairs]),
+        (0.2, _BLUE, "measured", [m for _, m in pairs]),
+    ):
+        places = [i + offset for i in range(len(names))]
+        axes.barh(places, [(v or 0) / GIB for v in values], height=0.38, color=colour, label=name)
+        for place, value in zip(places, values, strict=True):
+            text = NONE if value is None else numbers.memory(value)
+            axes.annotate(
+                text, ((value or 0) / GIB, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=10
+            )
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, max(v or 0 for pair in pairs for v in pair) / GIB * 1.15 or 1)
+    axes.grid(visible=False, axis="y")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title("Memory of a device at its peak in training")
+    axes.set_xlabel("GiB")
     _legend_below(axes)
     return figure
 

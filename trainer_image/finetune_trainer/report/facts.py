@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from finetune_trainer.events import DataFacts
 from finetune_trainer.evidence import RunRecord
-from finetune_trainer.job_config import DATA_REPORT_FILE
+from finetune_trainer.job_config import DATA_REPORT_FILE, JobConfig
 from finetune_trainer.report import numbers
 from finetune_trainer.report.charts import scientific
 from finetune_trainer.report.markdown import NONE, code, escape, table
+from finetune_trainer.report.memory import compare_peak, render_memory
 from finetune_trainer.report.series import median
 
 _DATA: Final[tuple[tuple[str, Callable[[DataFacts], str]], ...]] = (
@@ -30,6 +31,7 @@ def render_training(record: RunRecord) -> str:
     job, t = record.job, record.job.training
     rows = [
         ("base model", escape(job.model.description)),
+        *_rounding(job),
         ("method", f"{job.method}, {job.objective}"),
         ("option of the plan", escape(job.prediction.option)),
         ("trainable parameters", _trainable(record)),
@@ -52,42 +54,34 @@ def render_training(record: RunRecord) -> str:
     return _section("What was trained", table(("", ""), rows))
 
 
+def _rounding(job: JobConfig) -> tuple[tuple[str, str], ...]:
+    q = job.quantization
+    if q is None:
+        return ()
+    scales = ", scales rounded as well" if q.double else ""
+    how = f"{q.kind.upper()}{scales}"
+    return (("base model's weights", f"rounded to 4 bits ({how}), in both evaluations as in training"),)
+
+
 def render_data(record: RunRecord) -> str:
     """Rows, lengths and faults."""
     train, held = record.train, record.evaluation
-    files = ("file", escape(_name(record.job.data.train.path)), escape(_held_out_name(record)))
+    files = ("file", escape(", ".join(_name(f.path) for f in record.job.data.train)), escape(_held_out_name(record)))
     rows = [files, *((name, of(train), of(held)) for name, of in _DATA)]
     return _section("Data", table(("", ">training", ">held out"), rows), *_faults((train, held)))
 
 
 def render_predictions(record: RunRecord) -> str:
     """What the plan said against what was measured."""
-    predicted = sum(record.memory.predicted.values())
-    components = [(escape(n), numbers.memory(b)) for n, b in record.memory.predicted.items()]
-    phases = [(escape(n), numbers.memory(b)) for n, b in record.memory.measured_phases.items()]
     return _section(
         "Predicted against measured",
         table(
             ("", ">predicted", ">measured", ">measured ÷ predicted"),
-            (_memory(record, predicted), _speed(record), _time(record)),
+            (compare_peak(record.memory), _speed(record), _time(record)),
         ),
-        f"Memory is the {escape(record.memory.measured_by)}; speed is the median of the logged steps, padding not "
-        f"counted. Evaluating took {numbers.duration(record.baseline.seconds)} before and "
-        f"{numbers.duration(record.tuned.seconds)} after.",
-        table(
-            ("predicted memory by component", ">"), [*components, ("**in all**", f"**{numbers.memory(predicted)}**")]
-        ),
-        table(("measured peak by phase", ">"), phases),
-    )
-
-
-def _memory(record: RunRecord, predicted: int) -> tuple[str, ...]:
-    measured = record.memory.measured_peak
-    return (
-        "peak memory of a device in training",
-        numbers.memory(predicted),
-        numbers.memory(measured),
-        numbers.ratio(measured, predicted),
+        f"Speed is the median of the logged steps, padding not counted. Evaluating took "
+        f"{numbers.duration(record.baseline.seconds)} before and {numbers.duration(record.tuned.seconds)} after.",
+        *render_memory(record.memory),
     )
 
 

@@ -39,12 +39,23 @@ def _load(record: RunRecord) -> tuple[str, ...]:
             f"model = AutoModelForCausalLM.from_pretrained({_literal(output)}, dtype={_literal(dtype)})",
             tokenizer,
         )
+    source = f"{_literal(job.model.path)}, dtype={_literal(dtype)}"
+    model = f"model = PeftModel.from_pretrained(base, {_literal(output)})"
+    q = job.quantization
+    if q is None:
+        base = f"base = AutoModelForCausalLM.from_pretrained({source})"
+        return ("from peft import PeftModel", transformers, "", base, model, tokenizer)
     return (
         "from peft import PeftModel",
-        transformers,
+        f"{transformers}, BitsAndBytesConfig",
         "",
-        f"base = AutoModelForCausalLM.from_pretrained({_literal(job.model.path)}, dtype={_literal(dtype)})",
-        f"model = PeftModel.from_pretrained(base, {_literal(output)})",
+        "# the base as it was judged; without quantization_config the adapter goes onto the unrounded one",
+        "bits = BitsAndBytesConfig(",
+        f"    load_in_4bit=True, bnb_4bit_quant_type={_literal(q.kind)}, bnb_4bit_use_double_quant={q.double},",
+        f"    bnb_4bit_compute_dtype={_literal(dtype)},",
+        ")",
+        f"base = AutoModelForCausalLM.from_pretrained({source}, quantization_config=bits)",
+        model,
         tokenizer,
     )
 
