@@ -18,7 +18,7 @@ from finetune_operator.api.spec import FineTuneJobSpec
 from finetune_operator.planner.candidates import enumerate_candidates
 from finetune_operator.planner.capacity import Capacity
 from finetune_operator.planner.catalogue import CATALOGUE
-from finetune_operator.planner.checks import judge
+from finetune_operator.planner.checks import judge_all
 from finetune_operator.planner.cluster.state import ClusterState
 from finetune_operator.planner.facts import DatasetFacts, Facts, ModelFacts
 from finetune_operator.planner.planner import plan
@@ -166,7 +166,7 @@ def decide(question: Question) -> int:
     """Judge every way of a job; the number of those that were solved for what they need."""
     spec, capacity = question.spec, question.capacity
     candidates = enumerate_candidates(spec.method, spec.hardware, capacity)
-    return sum(judge(question, c).sizing is not None for c in candidates)
+    return sum(verdict.sizing is not None for verdict in judge_all(question, candidates))
 
 
 def time_decisions(capacity: Capacity, repeat: int) -> tuple[float, int]:

@@ -6,8 +6,9 @@ One way outdoes another if all of these hold:
   no more memory a device;
 - time: the wait, loading and evaluation included, is at most a tenth longer; who holds n times as many devices has to
   be n to the power of 0.4 times as fast (4 devices: 1.7 times) to count as faster at all;
-- quality: Full is above LoRA and DoRA, those above QLoRA. LoRA outdoes DoRA and never the other way round: what DoRA
-  gains is small, and always takes longer;
+- quality: LoRA and DoRA are above QLoRA. LoRA outdoes DoRA and never the other way round: what DoRA gains is small, and
+  always takes longer. Full outdoes no adapter, nor an adapter Full: the best quality is bought with a model that may
+  forget, and can't be taken off again;
 - room: it isn't tight, or both are.
 
 Two things don't count as less hardware: a smaller device on which it takes twenty times as long, and several devices
@@ -96,6 +97,7 @@ def outdoes(better: Contender, other: Contender) -> bool:
     """Whether the other way is no better than this one in anything that matters."""
     return (
         better.standing >= other.standing
+        and (better.method is Method.FULL) is (other.method is Method.FULL)
         and (other.tight or not better.tight)
         and _as_fast(better, other)
         and _as_frugal(better, other)

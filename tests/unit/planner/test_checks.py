@@ -8,7 +8,7 @@ import pytest
 from finetune_operator.api.spec import Accelerator, Hardware
 from finetune_operator.planner.candidates import Candidate, enumerate_candidates
 from finetune_operator.planner.capacity import NodeClass
-from finetune_operator.planner.checks import SMALL_FILES, Verdict, disk_bytes, download_bytes, judge
+from finetune_operator.planner.checks import SMALL_FILES, Verdict, disk_bytes, download_bytes, judge, judge_all
 from finetune_operator.planner.plan import RejectionReason
 from finetune_operator.planner.question import Question, pose
 from finetune_operator.units import GIB, Bytes
@@ -173,6 +173,27 @@ def test_reserve_is_named_where_it_is_what_lacks() -> None:
     assert found.need > found.have
     assert "to plan with" in found.message
     assert "5% of it kept in reserve" in found.message
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        pytest.param({}, id="open"),
+        pytest.param({"training": {"batchSize": 12, "precision": "BF16"}}, id="batch-precision"),
+        pytest.param({"hardware": {"maxDuration": "1h", "maxCost": "5", "maxHourlyCost": "2"}}, id="limits"),
+        pytest.param({"hardware": {"nodes": 4}}, id="nodes"),
+    ],
+)
+def test_ways_judged_together_are_told_what_each_is_told_alone(fields: dict[str, Any]) -> None:
+    old = make_gpus(16, 4, 2, bf16=False, product="Tesla T4")
+    capacity = make_capacity(make_gpus(24, 8, 2, price_per_device_hour=1.0), old, make_cpu(64), max_devices=8)
+    spec = make_spec(**fields)
+    question = pose(spec, make_facts(SEVEN), capacity)
+    candidates = enumerate_candidates(spec.method, spec.hardware, capacity)
+    together = judge_all(question, candidates)
+    assert [v.candidate for v in together] == list(candidates)
+    assert [v.rejection for v in together] == [judge(question, c).rejection for c in candidates]
+    assert {v.rejection.option for v in together if v.rejection} == {v.candidate.id for v in together if v.objection}
 
 
 def test_every_amount_in_a_sentence_is_more_than_the_other() -> None:

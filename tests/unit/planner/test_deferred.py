@@ -1,6 +1,6 @@
-"""Sequences that are made when they are first looked at."""
+"""Values that are made when they are first looked at."""
 
-from finetune_operator.planner.deferred import Deferred
+from finetune_operator.planner.deferred import Deferred, Remembered
 
 
 def test_it_is_made_once_and_not_before_it_is_asked_for() -> None:
@@ -23,3 +23,15 @@ def test_it_equals_the_same_items_in_the_same_order() -> None:
     assert found != (4, 3)
     assert found != [3, 4]
     assert (hash(found), repr(found)) == (hash((3, 4)), "(3, 4)")
+
+
+def test_a_value_is_made_once_for_each_key_that_is_looked_up() -> None:
+    made: list[int] = []
+
+    def double(key: int) -> int:
+        made.append(key)
+        return 2 * key
+
+    found = Remembered(double)
+    assert [found[3], found[4], found[3]] == [6, 8, 6]
+    assert made == [3, 4]

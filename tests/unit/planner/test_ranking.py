@@ -59,7 +59,7 @@ def test_order(better: Plan, worse: Plan) -> None:
         pytest.param(
             make_ranked("a", method=Method.DORA), make_ranked("b", method=Method.QLORA), True, id="dora-qlora"
         ),
-        pytest.param(make_ranked("a", method=Method.FULL), make_ranked("b"), True, id="full-lora"),
+        pytest.param(make_ranked("a", method=Method.FULL), make_ranked("b"), False, id="full-lora"),
         pytest.param(make_ranked("a"), make_ranked("b", seconds=90_000, method=Method.FULL), False, id="lora-full"),
         pytest.param(make_ranked("a", gib=70), make_ranked("b", seconds=9000), False, id="tight"),
         pytest.param(make_ranked("a", gib=70), make_ranked("b", seconds=9000, gib=72), True, id="both-tight"),
@@ -109,12 +109,12 @@ def test_one_before_may_be_outdone_by_one_behind() -> None:
 
 def test_being_outdone_is_not_passed_on() -> None:
     qlora = make_ranked("q", 700, method=Method.QLORA)
-    lora, full = make_ranked("l", 790), make_ranked("f", 890, method=Method.FULL)
-    assert is_outdone(lora, qlora)
-    assert is_outdone(full, lora)
-    assert not is_outdone(full, qlora)
+    dora, lora = make_ranked("d", 790, method=Method.DORA), make_ranked("l", 890)
+    assert is_outdone(dora, qlora)
+    assert is_outdone(lora, dora)
+    assert not is_outdone(lora, qlora)
     # nobody who stays would outdo the first
-    assert staying(qlora, lora, full) == ["q", "f"]
+    assert staying(qlora, dora, lora) == ["q", "l"]
 
 
 def test_dora_is_listed_once_beside_lora() -> None:

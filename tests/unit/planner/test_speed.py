@@ -292,7 +292,6 @@ def test_speed_time_and_cost_are_intervals_around_the_same_middle() -> None:
     assert (cost.low, cost.mid, cost.high) == (2.5, 5, 10)
 
 
-
 @pytest.mark.parametrize(
     ("objective", "times"),
     [
