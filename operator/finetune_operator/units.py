@@ -77,7 +77,9 @@ def format_duration(seconds: float) -> str:
 
 
 def human_duration(seconds: float) -> str:
-    """Seconds for a table: "45 s", "22 min", "3.4 h", "2.1 d"."""
+    """Seconds for a table: "<1 s", "45 s", "22 min", "3.4 h", "2.1 d"."""
+    if 0 < seconds < 0.5:
+        return "<1 s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     if seconds < 90 * 60:

@@ -6,16 +6,20 @@ import os
 import socket
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from finetune_operator.api.spec import Accelerator, Adapter, Method, Training
 from finetune_operator.api.status import Offload
 from finetune_operator.renderers.deepspeed import render_deepspeed
 from tests.support.plans import make_class, make_device, make_plan
+
+if TYPE_CHECKING:
+    from tests.support.oracle_tracker import LiveBytes
 
 CONFIG: Final[Mapping[str, Any]] = {
     "model_type": "llama",
@@ -96,13 +100,22 @@ def measure_states(run: Run) -> OracleStates:
         del model, trained
         _micro_batch(engine)
         _micro_batch(engine)
-        steady = live.current
+        steady = _settled(live)
         _micro_batch(engine)
-        carried = live.current
+        carried = _settled(live)
         _backward(engine)
         live.restart()
         engine.step()
     return OracleStates(weights=_weights(engine), steady=steady, carried=carried, step=live.peak)
+
+
+def _settled(live: "LiveBytes") -> int:
+    """Bytes once they no longer fall: gloo's threads let go of a reduced bucket a moment after the wait for it ends."""
+    before, now = -1, live.current
+    while now != before:
+        time.sleep(0.05)
+        before, now = now, live.current
+    return now
 
 
 def _weights(engine: Any) -> int:

@@ -31,7 +31,7 @@ TAKE_TERMINAL: Final = (
 )
 """Makes standard input the controlling terminal of its session, and becomes the command."""
 
-PROMPT: Final = "Which option (lora-cpu, full-cpu, none):"
+PROMPT: Final = "Which option (lora-cpu, dora-cpu, full-cpu, none):"
 
 
 class Terminal:

@@ -1,7 +1,9 @@
 """The same estimate turned round: which hardware would do."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from finetune_operator.api.spec import Accelerator, Method
@@ -9,12 +11,13 @@ from finetune_operator.api.status import Offload
 from finetune_operator.planner.candidates import strategies
 from finetune_operator.planner.capacity import Device, NodeClass
 from finetune_operator.planner.checks import disk_bytes
+from finetune_operator.planner.deferred import Remembered
 from finetune_operator.planner.memory import host_of
 from finetune_operator.planner.naming import option_id
 from finetune_operator.planner.plan import Advice, Hardware, PrecisionUsed
 from finetune_operator.planner.question import Question
 from finetune_operator.planner.setting import Setting
-from finetune_operator.planner.solver import Place, least_sized, resolve_precision
+from finetune_operator.planner.solver import Place, least_setting, resolve_precision, total_of
 from finetune_operator.planner.workload import Workload
 from finetune_operator.units import GIB, Bytes
 
@@ -47,9 +50,6 @@ COMFORT: Final = 0.8
 class Shape:
     """One answer, before it is worded."""
 
-    option: str
-    nodes: int
-    devices: int
     size: int
     """GiB a device."""
     setting: Setting
@@ -59,42 +59,42 @@ class Shape:
     @property
     def cost(self) -> tuple[int, int]:
         """What is to be small: device memory in all, then the number of devices."""
-        world = self.nodes * self.devices
+        world = self.place.world
         return world * self.size, world
+
+
+_Settings = Remembered[tuple[int, int, int, Offload], tuple[Place, Setting]]
+"""By nodes, devices a node, stage and offload: what all methods have in common."""
 
 
 def advise(question: Question) -> Mapping[Method, Advice]:
     """Hardware for each method that is asked about, where any would do."""
-    found = {m: _for_method(question, w) for m, w in question.workloads.items()}
+    kind = question.spec.hardware.accelerator or Accelerator.GPU
+    places = Remembered(partial(_set, question, Remembered(partial(_node, kind))))
+    found = {m: _for_method(question, w, places) for m, w in question.workloads.items()}
     return {m: advice for m, advice in found.items() if advice is not None}
 
 
-def _for_method(question: Question, workload: Workload) -> Advice | None:
-    ways = list(_ways(question, workload))
-    minimum = _cheapest(_shapes(question, workload, ways, 1.0))
+def _for_method(question: Question, workload: Workload, places: _Settings) -> Advice | None:
+    ways = list(_ways(question, workload, places))
+    minimum = _cheapest(question, workload, ways, 1.0)
     if minimum is None:
         return None
     sharing = [w for w in ways if w[0].offload is Offload.NONE]
-    comfortable = _cheapest(_shapes(question, workload, sharing, COMFORT))
+    comfortable = _cheapest(question, workload, sharing, COMFORT)
     return Advice(
         minimum=_hardware(question, minimum),
-        recommended=_hardware(
-            question, comfortable or _cheapest(_shapes(question, workload, ways, COMFORT)) or minimum
-        ),
+        recommended=_hardware(question, comfortable or _cheapest(question, workload, ways, COMFORT) or minimum),
     )
 
 
-def _cheapest(shapes: Iterator[Shape]) -> Shape | None:
-    return min(shapes, key=lambda s: s.cost, default=None)
-
-
-def _ways(question: Question, workload: Workload) -> Iterator[tuple[Place, Setting, int]]:
+def _ways(question: Question, workload: Workload, places: _Settings) -> Iterator[tuple[Place, Setting, int]]:
     """Each count and strategy with the least that it needs."""
     kind = question.spec.hardware.accelerator or Accelerator.GPU
     for nodes, devices in _counts(question, kind):
-        for sharding in strategies(workload.method, kind, nodes * devices):
-            place = _place(question, kind, sharding, (nodes, devices))
-            yield place, *least_sized(workload, place, question.data.longest, question.spec.training.batch_size)
+        for stage, offload in strategies(workload.method, kind, nodes * devices):
+            place, setting = places[nodes, devices, stage, offload]
+            yield place, setting, total_of(workload, setting)
 
 
 def _counts(question: Question, kind: Accelerator) -> Iterator[tuple[int, int]]:
@@ -107,39 +107,33 @@ def _counts(question: Question, kind: Accelerator) -> Iterator[tuple[int, int]]:
             yield nodes, devices
 
 
-def _shapes(
+def _cheapest(
     question: Question, workload: Workload, ways: Sequence[tuple[Place, Setting, int]], share: float
-) -> Iterator[Shape]:
-    """For each way the smallest size of which so much is enough."""
+) -> Shape | None:
+    """Of each way the smallest size of which so much is enough; of those the one that costs least."""
+    on_cpu = question.spec.hardware.accelerator is Accelerator.CPU
+    sizes, free = (RAM_SIZES, RAM_FREE) if on_cpu else (GPU_SIZES, GPU_FREE)
+    usable = GIB * free * (1 - question.margin) * share
+    limits = [size * usable for size in sizes]
+    best: Shape | None = None
     for place, setting, total in ways:
-        kind = place.node_class.device.accelerator
-        on_cpu = kind is Accelerator.CPU
-        sizes, free = (RAM_SIZES, RAM_FREE) if on_cpu else (GPU_SIZES, GPU_FREE)
-        usable = GIB * free * (1 - question.margin) * share
-        size = next((s for s in sizes if total <= s * usable), None)
-        if size is None:
+        index = bisect_left(limits, total)
+        if index == len(sizes):
             continue
-        counts, tag = (place.nodes, place.devices_per_node), "cpu" if on_cpu else f"{size}g"
-        yield Shape(
-            option=option_id(workload.method, (place.stage, place.offload), counts, tag, kind),
-            nodes=place.nodes,
-            devices=place.devices_per_node,
-            size=size,
-            setting=setting,
-            place=place,
-            workload=workload,
-        )
+        size, world = sizes[index], place.world
+        if best is None or (world * size, world) < best.cost:
+            best = Shape(size=size, setting=setting, place=place, workload=workload)
+    return best
 
 
-def _place(question: Question, kind: Accelerator, sharding: tuple[int, Offload], counts: tuple[int, int]) -> Place:
+def _node(kind: Accelerator, counts: tuple[int, int]) -> NodeClass:
     """Hardware of that shape; its memory is what is looked for."""
     nothing = Bytes(0)
     # every GPU for training since 2020 computes in bfloat16; a processor is taken as the plainest one
     bf16 = kind is Accelerator.GPU
-    device = Device(accelerator=kind, product="any", memory=nothing, free=nothing, bf16=bf16, peak_flops=1.0)
-    node_class = NodeClass(
+    return NodeClass(
         name="any",
-        device=device,
+        device=Device(accelerator=kind, product="any", memory=nothing, free=nothing, bf16=bf16, peak_flops=1.0),
         devices_per_node=counts[1],
         nodes=counts[0],
         cores=CORES_PER_DEVICE * counts[1],
@@ -148,30 +142,39 @@ def _place(question: Question, kind: Accelerator, sharding: tuple[int, Offload],
         disk=nothing,
         nvme=False,
     )
-    precision = resolve_precision(question.spec.training.precision, device)
-    return Place(
+
+
+def _set(
+    question: Question, node_classes: Remembered[tuple[int, int], NodeClass], way: tuple[int, int, int, Offload]
+) -> tuple[Place, Setting]:
+    nodes, devices, stage, offload = way
+    node_class, training = node_classes[nodes, devices], question.spec.training
+    place = Place(
         node_class=node_class,
-        stage=sharding[0],
-        offload=sharding[1],
-        nodes=counts[0],
-        devices_per_node=counts[1],
-        precision=precision or PrecisionUsed.FP32,
+        stage=stage,
+        offload=offload,
+        nodes=nodes,
+        devices_per_node=devices,
+        precision=resolve_precision(training.precision, node_class.device) or PrecisionUsed.FP32,
     )
+    return place, least_setting(place, question.data.longest, training.batch_size)
 
 
 def _hardware(question: Question, shape: Shape) -> Hardware:
     # wherever the weights are now, that hardware doesn't have them yet
     disk = 2 * question.architecture.total_parameters + disk_bytes(question, shape.workload, shape.place.sharding)
-    on_cpu = shape.place.node_class.device.accelerator is Accelerator.CPU
-    ram = shape.size * GIB if on_cpu else common_ram(host_of(shape.workload, shape.setting), shape.devices)
+    place, kind = shape.place, shape.place.node_class.device.accelerator
+    on_cpu, counts = kind is Accelerator.CPU, (place.nodes, place.devices_per_node)
+    ram = shape.size * GIB if on_cpu else common_ram(host_of(shape.workload, shape.setting), place.devices_per_node)
+    tag = "cpu" if on_cpu else f"{shape.size}g"
     return Hardware(
-        option=shape.option,
-        zero_stage=shape.place.stage,
-        offload=shape.place.offload,
-        devices=shape.nodes * shape.devices,
-        nodes=shape.nodes,
+        option=option_id(shape.workload.method, (place.stage, place.offload), counts, tag, kind),
+        zero_stage=place.stage,
+        offload=place.offload,
+        devices=place.world,
+        nodes=place.nodes,
         memory=Bytes(shape.size * GIB),
-        cores=shape.place.node_class.cores,
+        cores=place.node_class.cores,
         ram=Bytes(ram),
         disk=Bytes(_round_up(disk, 10 * GIB)),
     )

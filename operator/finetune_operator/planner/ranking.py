@@ -84,11 +84,22 @@ def _best_dora(ordered: Sequence[Contender], kept: Sequence[Contender]) -> list[
 
 def drop_outdone(ordered: Sequence[Contender]) -> list[Contender]:
     """Those that stay where no one that stays outdoes another; whichever is left out is outdone by one that stays."""
+    # adapters and Full never outdo each other
+    parts = [w for w in ordered if w.method is not Method.FULL], [w for w in ordered if w.method is Method.FULL]
+    return sorted((way for part in parts for way in _stay(part)), key=_key)
+
+
+def _stay(ordered: Sequence[Contender]) -> list[Contender]:
     front: list[Contender] = []
     outdone: list[tuple[Contender, Contender]] = []
     for way in ordered:
-        better = next((p for p in front if outdoes(p, way)), None)
-        if better is None:
+        for position, better in enumerate(front):
+            if outdoes(better, way):
+                outdone.append((way, better))
+                # the next way is much like this one
+                front.insert(0, front.pop(position))
+                break
+        else:
             stay = []
             for p in front:
                 if outdoes(way, p):
@@ -96,9 +107,7 @@ def drop_outdone(ordered: Sequence[Contender]) -> list[Contender]:
                 else:
                     stay.append(p)
             front = [*stay, way]
-        else:
-            outdone.append((way, better))
-    return sorted(_bring_back(ordered, front, outdone), key=_key)
+    return _bring_back(ordered, front, outdone)
 
 
 def _bring_back(

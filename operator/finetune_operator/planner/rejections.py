@@ -1,5 +1,6 @@
 """Which rejections are worth reading."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -42,32 +43,39 @@ def instructive(verdicts: Sequence[Verdict], chosen: str | None) -> tuple[tuple[
     of each other reason. Of those that say the same one stands for all: of LoRA and DoRA in the same shape, of the same
     shape on several classes. What lacks least comes first, but before all else the one that was chosen.
     """
-    objected = {v.candidate.id: v.objection for v in verdicts if v.objection is not None}
     told = [_alike(members) for _, members in groupby(sorted(_telling(verdicts), key=_saying), key=_saying)]
-    named = [objected[chosen].tell()] if chosen in objected else []
+    named = [] if chosen is None else [o.tell() for option, o in _objected(verdicts) if option == chosen]
     spoken = {r.option for r in named}
     # a limit is told before a lack of memory: what it turns down would fit
     rest = sorted(told, key=lambda r: (r.reason not in LIMITS, lack(r), r.option))
     ordered = named + [r for r in rest if r.option not in spoken]
     listed = tuple(ordered[:MAX_REJECTED])
     names = {r.option for r in listed}
-    return listed, Deferred(lambda: tuple(o.tell() for option, o in objected.items() if option not in names))
+    return listed, Deferred(lambda: tuple(o.tell() for option, o in _objected(verdicts) if option not in names))
+
+
+def _objected(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, Objection]]:
+    return ((v.candidate.id, v.objection) for v in verdicts if v.objection is not None)
 
 
 def _telling(verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
     """Candidates come in an order that has the plainest way of each group first."""
     places = _places(verdicts)
-    grouped = sorted(((_group(v, places), v) for v in verdicts), key=itemgetter(0))
-    for key, members in groupby(grouped, key=itemgetter(0)):
-        group = [v for _, v in members]
+    groups: defaultdict[tuple[int, str, str], list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        groups[_group(verdict, places)].append(verdict)
+    for key, group in sorted(groups.items(), key=itemgetter(0)):
         rejected = [v for v in group if v.objection is not None]
         if not rejected:
             continue
         plainest = rejected[0]
-        if key[-1] != SIZE or group[0] is plainest:
+        if key[-1] != SIZE:
+            yield plainest
+            continue
+        if group[0] is plainest:
             yield plainest
         # offloading is so much slower that what would do without it is worth knowing
-        offload = all(v.objection is not None for v in group)
+        offload = len(rejected) == len(group)
         apart = [v for v in rejected if offload or v.candidate.offload is Offload.NONE]
         fitting = any(v.objection is None and v.candidate.offload is Offload.NONE for v in group)
         nearest = min(apart, key=_lacking, default=plainest)
@@ -84,10 +92,11 @@ def _places(verdicts: Sequence[Verdict]) -> Mapping[int, int]:
 
 
 def _group(verdict: Verdict, places: Mapping[int, int]) -> tuple[int, str, str]:
-    place, found = places[id(verdict.candidate.node_class)], verdict.objection
+    candidate, found = verdict.candidate, verdict.objection
+    place = places[id(candidate.node_class)]
     if found is None or found.need is not None:
-        return place, verdict.candidate.method.value, SIZE
-    return place, "", found.reason.value
+        return place, candidate.method, SIZE
+    return place, "", found.reason
 
 
 def _lacking(verdict: Verdict) -> float:

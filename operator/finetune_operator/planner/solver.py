@@ -21,7 +21,7 @@ from finetune_operator.planner.memory import (
 )
 from finetune_operator.planner.plan import MemoryEstimate, PrecisionUsed
 from finetune_operator.planner.setting import DRIVER_CONTEXT, Cut, Setting
-from finetune_operator.planner.speed import Pace, set_course
+from finetune_operator.planner.speed import Course, Pace
 from finetune_operator.planner.states import Sharding, device_states
 from finetune_operator.planner.workload import Workload
 
@@ -180,7 +180,7 @@ class _Layout(NamedTuple):
 
 
 def _lay_out(workload: Workload, place: Place, length: int, batch: int) -> _Layout:
-    cuts, settings = _cuts(batch // place.world, length), Remembered(partial(_setting, place, length))
+    cuts, settings = _cuts(batch // place.world, length), Remembered(partial(_setting, place, place.sharding, length))
     first = settings[cuts[0]]
     states = device_states(workload, first.sharding)
     needs = Remembered(device_needs(workload, first, states))
@@ -201,10 +201,11 @@ class Solutions:
 
     def __init__(self, workload: Workload, kind: Kind, data: DatasetFacts, batch: int, epochs: str) -> None:
         """Begin with nothing solved."""
-        self._workload, self._kind, self._data, self._batch, self._epochs = workload, kind, data, batch, epochs
+        self._workload, self._kind, self._data, self._batch = workload, kind, data, batch
         device, length = kind.device, data.longest
         self._usable, self._roomy = usable_bytes(device, kind.margin), TIGHT * device.free
         self._layouts = _layouts(workload, device.accelerator, kind.precision, _context(device), length, batch)
+        self._course = Course(workload, device, kind.precision, data, batch, epochs)
         self._found: dict[Spread, Sized] = {}
 
     def at(self, spread: Spread, node_class: NodeClass) -> Sized:
@@ -224,11 +225,11 @@ class Solutions:
     def _solve(self, layout: _Layout, node_class: NodeClass) -> Sized:
         # where its state alone is too much for a device, it is so whatever the cut
         cuts = layout.cuts if layout.state <= self._usable else layout.cuts[:1]
-        course = set_course(self._workload, layout.settings[cuts[0]], node_class, self._data, self._epochs)
-        steps, seconds = course.steps, course.step_seconds(cuts)
-        tried = [_Tried(each * steps, each, cut) for each, cut in zip(seconds, cuts, strict=True)]
+        course, stretch = self._course, self._course.stretch(layout.settings[cuts[0]], node_class)
+        steps, seconds = course.steps, course.step_seconds(cuts, stretch)
+        tried = list(map(_Tried, [each * steps for each in seconds], seconds, cuts))
         chosen = _search(tried, self._usable, self._roomy, layout.needs.__getitem__) if len(tried) > 1 else tried[0]
-        pace = course.pace(chosen.step_seconds)
+        pace = course.pace(chosen.step_seconds, stretch)
         return Sized(self._workload, layout.settings[chosen.cut], layout.needs[chosen.cut], pace)
 
 
@@ -282,25 +283,29 @@ def _search(tried: Sequence[_Tried], usable: int, roomy: float, need: Callable[[
 
 def least_memory(workload: Workload, place: Place, length: int, batch: int) -> MemoryEstimate:
     """What a place needs with rows of that length, one row at a time and checkpointing."""
-    return estimate(workload, _setting(place, length, _cuts(batch // place.world, length)[0]))
+    return estimate(workload, least_setting(place, length, batch))
 
 
-def least_sized(workload: Workload, place: Place, length: int, batch: int) -> tuple[Setting, int]:
-    """That setting, and its total alone."""
-    setting = _setting(place, length, _cuts(batch // place.world, length)[0])
-    return setting, device_bytes(workload, setting, device_states(workload, setting.sharding), setting.cut)
+def least_setting(place: Place, length: int, batch: int) -> Setting:
+    """That setting, whatever the workload."""
+    return _setting(place, place.sharding, length, _cuts(batch // place.world, length)[0])
+
+
+def total_of(workload: Workload, setting: Setting) -> int:
+    """What a device must hold, all together."""
+    return device_bytes(workload, setting, device_states(workload, setting.sharding), setting.cut)
 
 
 def settings_of(place: Place, length: int, batch: int) -> tuple[Setting, ...]:
     """Every setting of a place; first the one that usually needs the least memory."""
-    return tuple(_setting(place, length, cut) for cut in _cuts(batch // place.world, length))
+    return tuple(_setting(place, place.sharding, length, cut) for cut in _cuts(batch // place.world, length))
 
 
-def _setting(place: Place, length: int, cut: Cut) -> Setting:
+def _setting(place: Place, sharding: Sharding, length: int, cut: Cut) -> Setting:
     device = place.node_class.device
     return Setting(
         accelerator=device.accelerator,
-        sharding=place.sharding,
+        sharding=sharding,
         ranks_per_node=place.devices_per_node,
         micro_batch=cut.micro_batch,
         length=length,

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from finetune_operator.api.spec import Accelerator, Method
 from finetune_operator.api.status import Checkpointing, Offload
 from finetune_operator.planner.capacity import Device, NodeClass
+from finetune_operator.planner.deferred import Remembered
 from finetune_operator.planner.efficiency import (
     ASSUMED,
     FITTED,
@@ -145,116 +146,115 @@ def measure_paces(
     workload: Workload, settings: Sequence[Setting], node: NodeClass, data: DatasetFacts, epochs: str
 ) -> tuple[Pace, ...]:
     """The speeds of settings that differ in micro-batch, accumulation and checkpointing alone."""
-    course = set_course(workload, settings[0], node, data, epochs)
-    return tuple(course.pace(seconds) for seconds in course.step_seconds([s.cut for s in settings]))
+    first, sharding = settings[0], settings[0].sharding
+    batch = first.micro_batch * first.accumulation * sharding.world
+    course = Course(workload, node.device, sharding.precision, data, batch, epochs)
+    stretch = course.stretch(first, node)
+    return tuple(course.pace(each, stretch) for each in course.step_seconds([s.cut for s in settings], stretch))
 
 
-class Course(NamedTuple):
-    """What the settings of one place have in common, counted once: planning asks for thousands of them."""
+class Stretch(NamedTuple):
+    """What the settings of one place have in common."""
 
-    workload: Workload
-    data: DatasetFacts
-    again: Price
-    """With checkpointing."""
-    kept: Price
+    stage: Literal[0, 3]
+    """3 where weights are gathered."""
     moved: float
-    """Seconds of communication in each micro-step."""
+    """Seconds of communication in each micro-step, and the share of it that can be hidden."""
     hidden: float
-    """Share of what can be hidden of it."""
     optimizer: float
-    steps: int
-    tokens: int
     spread: Spread
 
-    def step_seconds(self, cuts: Sequence[Cut]) -> list[float]:
+
+class Course:
+    """What all ways to train a workload on one kind of device have in common, counted once for hundreds of them."""
+
+    def __init__(
+        self, workload: Workload, device: Device, precision: PrecisionUsed, data: DatasetFacts, batch: int, epochs: str
+    ) -> None:
+        """Count what doesn't depend on how the workload is spread."""
+        self._workload, self._device, self._precision = workload, device, precision
+        self._work, self._rows = _count(workload), _rows_of(workload, data)
+        self._computed = Remembered(self._prepare)
+        self.steps = num_steps(data.rows, batch, epochs)
+        self._tokens = max(1, round(workload.sequences * data.tokens * float(epochs)))
+
+    def stretch(self, setting: Setting, node: NodeClass) -> Stretch:
+        """That of all settings that differ from this one in micro-batch, accumulation and checkpointing alone."""
+        work = self._work
+        return Stretch(
+            3 if setting.sharding.stage == 3 else 0,
+            traffic_seconds(work, setting, node),
+            FITTED.overlap if _prefetches(setting) else 0.0,
+            optimizer_seconds(work, setting, node),
+            spread_of(work, setting, node),
+        )
+
+    def step_seconds(self, cuts: Sequence[Cut], stretch: Stretch) -> list[float]:
         """Seconds of an optimizer step, for each way to cut its rows."""
-        sequences = self.workload.sequences
-        rows = _rows(self.workload, self.data, tuple([c.micro_batch * sequences for c in cuts]))
+        stage, moved, hidden, optimizer, _ = stretch
+        computed = self._computed[stage]
+        return [
+            accumulation * _together(computed[micro_batch, checkpointing], moved, hidden) + optimizer
+            for micro_batch, accumulation, checkpointing in cuts
+        ]
+
+    def _prepare(self, stage: Literal[0, 3]) -> Remembered[tuple[int, Checkpointing], float]:
+        """Seconds of computing one micro-batch."""
+        device = self._device
+        again, kept = (
+            price_tokens(self._work, _bare(device.accelerator, self._precision, stage, c), device)
+            for c in (Checkpointing.FULL, Checkpointing.NONE)
+        )
+        return Remembered(partial(self._compute, again, kept))
+
+    def _compute(self, again: Price, kept: Price, shape: tuple[int, Checkpointing]) -> float:
+        micro_batch, checkpointing = shape
+        recomputes = checkpointing is Checkpointing.FULL
+        seconds = (again if recomputes else kept).seconds(*self._rows[micro_batch * self._workload.sequences])
         # the reference's forward pass is one of three, or of four with recomputation
-        compared = 1 if self.workload.compared else 0
-        again, kept, moved, hidden, optimizer = self.again, self.kept, self.moved, self.hidden, self.optimizer
-        found = []
-        for (_, accumulation, checkpointing), (tokens, attended) in zip(cuts, rows, strict=True):
-            price = again if checkpointing is Checkpointing.FULL else kept
-            compute = price.seconds(tokens, attended) * (1 + compared / (4 if price is again else 3))
-            found.append(accumulation * _together(compute, moved, hidden) + optimizer)
-        return found
+        return seconds * (1 + (1 if self._workload.compared else 0) / (4 if recomputes else 3))
 
-    def pace(self, step_seconds: float) -> Pace:
+    def pace(self, step_seconds: float, stretch: Stretch) -> Pace:
         """The speed of a setting whose steps take so long."""
-        return Pace(step_seconds=step_seconds, steps=self.steps, tokens=self.tokens, spread=self.spread)
-
-
-def set_course(workload: Workload, setting: Setting, node: NodeClass, data: DatasetFacts, epochs: str) -> Course:
-    """The course of all settings that differ from this one in micro-batch, accumulation and checkpointing alone."""
-    work, sharding = _count(workload), setting.sharding
-    gathers = sharding.stage == 3
-    again, kept = _prices(workload, node.device, setting.accelerator, sharding.precision, gathers=gathers)
-    batch = setting.micro_batch * setting.accumulation * sharding.world
-    return Course(
-        workload=workload,
-        data=data,
-        again=again,
-        kept=kept,
-        moved=traffic_seconds(work, setting, node),
-        hidden=FITTED.overlap if _prefetches(setting) else 0.0,
-        optimizer=optimizer_seconds(work, setting, node),
-        steps=num_steps(data.rows, batch, epochs),
-        tokens=max(1, round(workload.sequences * data.tokens * float(epochs))),
-        spread=spread_of(work, setting, node),
-    )
+        return Pace(step_seconds=step_seconds, steps=self.steps, tokens=self._tokens, spread=stretch.spread)
 
 
 @lru_cache(maxsize=256)
 def _count(workload: Workload) -> Work:
-    return count_work(
-        workload.architecture,
-        workload.method,
-        workload.trainable,
-        workload.parameters,
-        quantized=workload.quantised,
+    w = workload
+    return count_work(w.architecture, w.method, w.trainable, w.parameters, quantized=w.quantised)
+
+
+@lru_cache(maxsize=256)
+def _rows_of(workload: Workload, data: DatasetFacts) -> Remembered[int, tuple[float, float]]:
+    """Tokens of a micro-batch of so many rows, and what attention multiplies of one of them."""
+    return Remembered(partial(_measure_rows, _count(workload), data))
+
+
+def _measure_rows(work: Work, data: DatasetFacts, rows: int) -> tuple[float, float]:
+    length = padded_length(data, rows)
+    return rows * length, work.attended(length)
+
+
+@cache
+def _bare(
+    accelerator: Accelerator, precision: PrecisionUsed, stage: Literal[0, 3], checkpointing: Checkpointing
+) -> Setting:
+    """One that stands for all with the same price."""
+    return Setting(
+        accelerator=accelerator,
+        sharding=Sharding(stage=stage, offload=Offload.NONE, world=1, precision=precision),
+        ranks_per_node=1,
+        micro_batch=1,
+        length=1,
+        accumulation=1,
+        checkpointing=checkpointing,
     )
-
-
-@lru_cache(maxsize=1024)
-def _rows(workload: Workload, data: DatasetFacts, micro_batches: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
-    """Tokens of each micro-batch, and what attention multiplies of one of them."""
-    work = _count(workload)
-    lengths = [padded_length(data, n) for n in micro_batches]
-    return tuple((n * length, work.attended(length)) for n, length in zip(micro_batches, lengths, strict=True))
-
-
-@lru_cache(maxsize=1024)
-def _prices(
-    workload: Workload, device: Device, accelerator: Accelerator, precision: PrecisionUsed, *, gathers: bool
-) -> tuple[Price, Price]:
-    """With checkpointing and without."""
-    work, sharding = (
-        _count(workload),
-        Sharding(stage=3 if gathers else 0, offload=Offload.NONE, world=1, precision=precision),
-    )
-    again, kept = (
-        price_tokens(
-            work,
-            Setting(
-                accelerator=accelerator,
-                sharding=sharding,
-                ranks_per_node=1,
-                micro_batch=1,
-                length=1,
-                accumulation=1,
-                checkpointing=checkpointing,
-            ),
-            device,
-        )
-        for checkpointing in (Checkpointing.FULL, Checkpointing.NONE)
-    )
-    return again, kept
 
 
 def _together(compute: float, moved: float, hidden: float) -> float:
     """Computing and communication, of which the shorter one is partly hidden behind the longer one."""
-    return max(compute, moved) + (1 - hidden) * min(compute, moved)
+    return compute + (1 - hidden) * moved if compute >= moved else moved + (1 - hidden) * compute
 
 
 def spread_of(work: Work, setting: Setting, node: NodeClass) -> Spread:
@@ -360,13 +360,12 @@ def traffic_seconds(work: Work, setting: Setting, node: NodeClass) -> float:
     sharding = setting.sharding
     element, others = ELEMENT_BYTES[sharding.precision], (sharding.world - 1) / sharding.world
     weights = element * (work.parameters - work.quantized) + work.quantized / 2
-    link = between(node, sharding.world, setting.ranks_per_node)
     seconds = 0.0
-    if sharding.stage == 3:
-        # weights are gathered for the forward and again for the backward pass
-        seconds += 2 * weights * others / link
     if sharding.stage >= 2:
-        seconds += work.trainable * element * others / link
+        link = between(node, sharding.world, setting.ranks_per_node)
+        # weights are gathered for the forward and again for the backward pass
+        gathered = 2 * weights * others / link if sharding.stage == 3 else 0.0
+        seconds = gathered + work.trainable * element * others / link
     if sharding.offload is not Offload.NONE:
         seconds += work.trainable * element / sharding.world / HOST_LINK
     if sharding.offload is Offload.PARAMETERS:
@@ -380,8 +379,9 @@ def optimizer_seconds(work: Work, setting: Setting, node: NodeClass) -> float:
     share = work.trainable / (sharding.world if sharding.stage >= 1 else 1)
     element, others = ELEMENT_BYTES[sharding.precision], (sharding.world - 1) / sharding.world
     # all-reduce, or reduce and later gather: twice the gradients' size; ZeRO-2 has reduced already
-    times = {0: 2, 1: 2, 2: 1, 3: 0}[sharding.stage]
-    moved = times * work.trainable * element * others / between(node, sharding.world, setting.ranks_per_node)
+    times, moved = (2, 2, 1, 0)[sharding.stage], 0.0
+    if times and others:
+        moved = times * work.trainable * element * others / between(node, sharding.world, setting.ranks_per_node)
     if sharding.offload is not Offload.NONE:
         return moved + host_adam_seconds(share, setting, node) + share * element / HOST_LINK
     on_cpu = setting.accelerator is Accelerator.CPU
