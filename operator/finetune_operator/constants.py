@@ -23,5 +23,8 @@ MAX_REJECTED: Final = 24
 MAX_FAULTS: Final = 10
 """Dataset faults kept in status; all of them are in the report."""
 
+MAX_ATTEMPTS: Final = 5
+"""Ended attempts kept in status."""
+
 MAX_NAME_LENGTH: Final = 40
 """Longest metadata.name: children are named after it and are DNS labels of at most 63 characters."""

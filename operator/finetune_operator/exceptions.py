@@ -9,7 +9,8 @@ FineTuneError
 ├── StorageFullError          not enough space on the disk
 ├── InfeasibleError           nothing, or not what was chosen, fits
 │   └── UnknownOptionError    the chosen option isn't one that was considered
-└── SelectionNeededError      there is a choice, and nobody to ask
+├── SelectionNeededError      there is a choice, and nobody to ask
+└── ClusterError              kubectl is missing, or the cluster doesn't answer or refuses
 """
 
 
@@ -56,3 +57,7 @@ class SelectionNeededError(FineTuneError):
 
 class StorageFullError(FineTuneError):
     """There isn't enough space on the disk."""
+
+
+class ClusterError(FineTuneError):
+    """kubectl is missing, or the cluster doesn't answer, refuses, or lacks what was asked for."""

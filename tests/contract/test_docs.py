@@ -4,7 +4,7 @@ import importlib
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -29,7 +29,8 @@ from finetune_operator.api.spec import (
     Schedule,
 )
 from finetune_operator.api.status import Checkpointing, Decision, FineTuneJobStatus, Offload
-from finetune_operator.cli.main import finetune
+from finetune_operator.cli.kubectl.main import kubectl_finetune
+from finetune_operator.cli.main import PLUGIN, finetune
 from finetune_operator.lifecycle.phase import _PRECEDENCE, Phase
 from finetune_operator.local.manifest import read_job
 from finetune_operator.local.nodes_file import NodesFile, read_nodes
@@ -252,8 +253,12 @@ def places(value: Any, place: str = "") -> Iterator[str]:
 def test_the_complete_example_is_complete() -> None:
     spec = yaml.safe_load(examples(ROOT / "docs" / "job.md", "yaml")[0])["spec"]
     assert spec.keys() == {f.alias for f in FineTuneJobSpec.model_fields.values()}
-    free = ("adapter.", "training.", "hardware.", "plan.")
-    assert {p for p in places(spec) if p.startswith(free)} == {p for p in fields(FineTuneJobSpec) if p.startswith(free)}
+    free, open_ended = ("adapter.", "training.", "plan."), ("hardware.nodeSelector", "hardware.tolerations")
+
+    def told(found: Iterable[str]) -> set[str]:
+        return {p for p in found if p.startswith((*free, "hardware.")) and not p.startswith(open_ended)}
+
+    assert told(places(spec)) == told(fields(FineTuneJobSpec))
 
 
 def test_there_is_a_row_of_every_format() -> None:
@@ -301,11 +306,15 @@ def options_of(command: click.Command) -> set[str]:
 
 
 def unknown_to_the_program(text: str) -> list[str]:
-    """Verbs and options that `finetune` doesn't have."""
+    """Verbs and options that `finetune` and `kubectl finetune` don't have."""
+    return [*unknown_to(finetune, commands(text, "finetune")), *unknown_to(kubectl_finetune, commands(text, PLUGIN))]
+
+
+def unknown_to(program: click.Group, used: list[list[str]]) -> list[str]:
     unknown = []
-    for words in commands(text, "(?:kubectl )?finetune"):
+    for words in used:
         verb = next((w for w in words if not w.startswith("-")), None)
-        known, own = options_of(finetune), finetune.get_command(click.Context(finetune), verb or "")
+        known, own = options_of(program), program.get_command(click.Context(program), verb or "")
         while isinstance(own, click.Group):
             known = known | options_of(own)
             below = next((w for w in words if w in own.list_commands(click.Context(own))), "")
@@ -337,7 +346,9 @@ def test_commands_exist(page: Path) -> None:
         pytest.param("You make mistakes; `makefile`.", [], id="no-command"),
         pytest.param("Run `finetune fly job.yaml`.", ["fly"], id="verb"),
         pytest.param("```sh\n$ finetune plan job.yaml --knodes x\n```", ["--knodes"], id="option"),
-        pytest.param("`kubectl finetune run job.yaml --nodes x`", ["--nodes"], id="option-of-another-verb"),
+        pytest.param("`finetune run job.yaml --nodes x`", ["--nodes"], id="option-of-another-verb"),
+        pytest.param("`kubectl finetune run job.yaml`", ["run"], id="verb-of-another-program"),
+        pytest.param("`kubectl finetune status tickets --watch -n x`", [], id="plugin"),
         pytest.param("`.venv/bin/finetune --debug plan job.yaml -o json --explain=x`", [], id="all-known"),
         pytest.param("`finetune`, and finetune fly", [], id="no-code"),
         pytest.param("See [a](docs/nowhere.md), [b](docs/job.md).", ["docs/nowhere.md"], id="link"),

@@ -28,6 +28,11 @@ HEAVY: Final = {
 EVERY_VERB: Final = "import finetune_operator.cli.main as m; [m.finetune.get_command(None, v) for v in m.VERBS]"
 """The program with all that any verb of it imports."""
 
+EVERY_VERB_OF_THE_PLUGIN: Final = (
+    "import finetune_operator.cli.kubectl.main as m; [m.kubectl_finetune.get_command(None, v) for v in m.VERBS]"
+)
+"""The same of `kubectl finetune`."""
+
 
 def modules(*folders: Path) -> Iterator[Path]:
     for folder in folders:
@@ -62,6 +67,7 @@ def test_imports_keep_the_contracts() -> None:
     "statement",
     [
         pytest.param(EVERY_VERB, id="cli"),
+        pytest.param(EVERY_VERB_OF_THE_PLUGIN, id="plugin"),
         pytest.param("import finetune_trainer.events, finetune_trainer.job_config", id="contract"),
         pytest.param("import finetune_trainer.inspection", id="inspection"),
     ],

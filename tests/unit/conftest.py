@@ -17,3 +17,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/unit" in item.path.as_posix():
             item.add_marker(pytest.mark.timeout(HANG_SECONDS))
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """What runs coroutines that are tests."""
+    return "asyncio"

@@ -1,6 +1,7 @@
 """The devices and ranks this process really has, proven before anything long begins."""
 
 import os
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -18,12 +19,6 @@ def check_world(world: WorldConfig, precision: Precision) -> None:
     Raises:
         TrainerError: another number of ranks, no GPU where one is planned, or arithmetic that the device lacks.
     """
-    if world.nodes > 1:
-        raise TrainerError(
-            ExitCode.CONFIGURATION,
-            f"the plan is for {world.nodes} nodes; this version starts the ranks of one; choose an option with one "
-            "node, and write another output.path",
-        )
     present = int(os.environ.get("WORLD_SIZE", "0"))
     if present != world.size:
         raise TrainerError(
@@ -87,7 +82,8 @@ def join_ranks(world: WorldConfig) -> Ranks:
     if world.accelerator == "GPU":
         device = f"GPU {torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}"
     else:
-        device = f"process {os.getpid()}"
+        # the first processes of two pods have the same id
+        device = f"process {os.getpid()} on {socket.gethostname()}"
     prove_devices(world.size, device, ranks)
     return ranks
 

@@ -21,6 +21,12 @@ TOGETHER: Final = "+"
 REPORT_FILE: Final = "finetune_report.md"
 """In the output folder of a complete run: the report, for people."""
 
+ROWS_FILE: Final = "evaluation_rows.jsonl"
+"""Beside the report: every held-out row with both models' raw outputs."""
+
+CURVES: Final = "curves"
+"""Folder beside the report, with its pictures."""
+
 
 class RowFault(StrictModel):
     """One malformed row, where it is and what is wrong with it."""

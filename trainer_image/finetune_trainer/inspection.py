@@ -1,17 +1,28 @@
-"""Reads model and data without torch: `python -m finetune_trainer.inspection < request.json`, one event line out."""
+"""Reads model and data without torch: `python -m finetune_trainer.inspection < request.json`, one event line out.
 
+With `--config FILE` the request is in a file, as in a pod, and every bad row is told on standard error.
+"""
+
+import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from finetune_trainer.data.load import audit, load_data
+from finetune_trainer.data.rows import BadRowsError
 from finetune_trainer.data.tokenizer import TextTokenizer
-from finetune_trainer.events import InspectionFacts
+from finetune_trainer.events import InspectionFacts, RowFault
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.failures import exit_code_of
 from finetune_trainer.job_config import DataConfig, StrictModel
 from finetune_trainer.model_files import check_model
 from finetune_trainer.progress import emit
+from finetune_trainer.termination import MAX_BYTES, last_word
+
+MAX_LOGGED: Final = 10_000
+"""Bad rows that are told: a kubelet keeps 10 MiB of a log."""
 
 
 class InspectionRequest(StrictModel):
@@ -23,8 +34,12 @@ class InspectionRequest(StrictModel):
     data: DataConfig
 
 
-def inspect(request: InspectionRequest) -> InspectionFacts:
+def inspect(request: InspectionRequest, *, log_faults: bool = False) -> InspectionFacts:
     """Facts of model and data.
+
+    Args:
+        request: what to read.
+        log_faults: tell every bad row on standard error, also where there are too many of them.
 
     Raises:
         TrainerError: MODEL or DATA, with the place and what to do.
@@ -32,7 +47,14 @@ def inspect(request: InspectionRequest) -> InspectionFacts:
     folder = Path(request.model_path)
     config, weight_bytes = check_model(folder, weights=request.weights)
     tokenizer = TextTokenizer.load(folder)
-    data = load_data(request.data, tokenizer)
+    try:
+        data = load_data(request.data, tokenizer)
+    except BadRowsError as e:
+        if log_faults:
+            _log(e.faults)
+        raise
+    if log_faults:
+        _log(data.faults)
     audit((*data.train, *data.evaluation), tokenizer)
     return InspectionFacts(
         model_config_json=json.dumps(config),
@@ -42,9 +64,36 @@ def inspect(request: InspectionRequest) -> InspectionFacts:
     )
 
 
-def main() -> int:
-    """Inspect as standard input says; the exit code."""
-    return exit_code_of(lambda: emit(inspect(_read_request(sys.stdin.buffer.read()))))
+def main(arguments: Sequence[str] = ()) -> int:
+    """Inspect as a file or standard input says; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m finetune_trainer.inspection")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the request; absent: standard input")
+    asked = parser.parse_args(arguments)
+    if asked.config is None:
+        return exit_code_of(lambda: emit(inspect(_read_request(sys.stdin.buffer.read()))))
+    return exit_code_of(lambda: _inspect_for_a_pod(asked.config))
+
+
+def _inspect_for_a_pod(config: Path) -> None:
+    try:
+        text = config.read_bytes()
+    except OSError as e:
+        raise TrainerError(ExitCode.CONFIGURATION, f"{config}: can't be read: {e.strerror}") from e
+    facts = inspect(_read_request(text), log_faults=True)
+    if last_word(facts) is None:
+        raise TrainerError(
+            ExitCode.MODEL,
+            f"config.json has {len(facts.model_config_json)} characters, and what is planned by of it doesn't fit the "
+            f"{MAX_BYTES} bytes of a pod's last word; remove from it what isn't the model's own",
+        )
+    emit(facts)
+
+
+def _log(faults: Sequence[RowFault]) -> None:
+    for fault in faults[:MAX_LOGGED]:
+        sys.stderr.write(f"{fault.file}:{fault.line}: {fault.message}\n")
+    if len(faults) > MAX_LOGGED:
+        sys.stderr.write(f"and {len(faults) - MAX_LOGGED} more\n")
 
 
 def _read_request(text: bytes) -> InspectionRequest:
@@ -55,4 +104,4 @@ def _read_request(text: bytes) -> InspectionRequest:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

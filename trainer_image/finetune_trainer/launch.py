@@ -6,7 +6,6 @@ torchrun turns every failure into exit code 1, and whoever started us would lear
 
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -19,8 +18,10 @@ from typing import Final
 
 from finetune_trainer.environment import CGROUP, cores
 from finetune_trainer.exit_codes import ExitCode, TrainerError
+from finetune_trainer.failures import explain
 from finetune_trainer.interrupts import LAUNCHER
 from finetune_trainer.job_config import STOP_ON_EOF, JobConfig, load_job
+from finetune_trainer.meeting import PATIENCE_SECONDS, Meeting, meeting_of, wait_for_first
 from finetune_trainer.progress import FAILURES, LeftFailure, emit_failure, left_failures
 
 OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
@@ -43,6 +44,7 @@ def main() -> int:
     path = Path(sys.argv[1])
     try:
         job = load_job(path)
+        meeting = meeting_of(job.world, os.environ)
     except TrainerError as e:
         return emit_failure(e.code, e.message)
     # before torch is imported, which takes seconds: a request to stop is never lost
@@ -55,7 +57,10 @@ def main() -> int:
     if os.environ.get(STOP_ON_EOF) == "1":
         threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
     try:
-        return _launch(job, path, stop)
+        wait_for_first(meeting, lambda: stop.asked)
+        return _launch(job, path, meeting, stop)
+    except TrainerError as e:
+        return emit_failure(e.code, e.message)
     finally:
         stop.close()
 
@@ -103,19 +108,20 @@ class _Stop:
             time.sleep(FORWARD_SECONDS)
 
 
-def _launch(job: JobConfig, path: Path, stop: _Stop) -> int:
+def _launch(job: JobConfig, path: Path, meeting: Meeting, stop: _Stop) -> int:
+    from torch.distributed import DistError
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     several = job.world.devices_per_node > 1
     config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
+        min_nodes=job.world.nodes,
+        max_nodes=job.world.nodes,
         nproc_per_node=job.world.devices_per_node,
         run_id=job.name,
         rdzv_backend="static",
-        rdzv_endpoint=f"127.0.0.1:{_free_port()}",
-        rdzv_configs={"rank": 0},
+        rdzv_endpoint=f"{meeting.host}:{meeting.port}",
+        rdzv_configs={"rank": meeting.node, "timeout": PATIENCE_SECONDS},
         max_restarts=0,
         # SIGTERM and SIGINT are ours: the agent would give the ranks 30 s and forget their exit codes
         signals_to_handle="SIGQUIT",
@@ -129,6 +135,10 @@ def _launch(job: JobConfig, path: Path, stop: _Stop) -> int:
             os.environ.pop(FAILURES, None)
             ends = {rank: (f.timestamp, f.exitcode) for rank, f in e.failures.items()}
             return _first_cause(ends, left_failures(Path(folder)), stop)
+        except DistError as e:
+            # the launchers of other nodes aren't there, or have gone
+            failure = explain(e)
+            raise TrainerError(failure.code, failure.message) from e
     return ExitCode.OK
 
 
@@ -174,13 +184,6 @@ def _stop_at_end_of_input() -> None:
     while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port: int = s.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

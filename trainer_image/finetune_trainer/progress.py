@@ -13,6 +13,7 @@ from finetune_trainer.events import Event, FailureEvent, format_event
 from finetune_trainer.exit_codes import ExitCode
 from finetune_trainer.files import write_atomically
 from finetune_trainer.interrupts import LAUNCHER
+from finetune_trainer.termination import leave
 
 FAILURES: Final = "FINETUNE_FAILURES"
 """Environment of several ranks: the folder that each leaves its failure in, for the launcher to tell the first."""
@@ -33,7 +34,8 @@ class LeftFailure(BaseModel):
 
 
 def emit(event: Event) -> None:
-    """Write the event on standard output, at once."""
+    """Write the event on standard output, at once, and leave it where a process's last word is read."""
+    leave(event)
     try:
         sys.stdout.write(format_event(event) + "\n")
         sys.stdout.flush()

@@ -1,6 +1,7 @@
 """The whole object, and the rules for its name."""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
@@ -28,6 +29,16 @@ class Metadata(ApiModel):
     namespace: str | None = None
     labels: dict[str, str] = Field(default_factory=dict)
     annotations: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Which object of a cluster it is."""
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int
 
 
 class FineTuneJob(ApiModel):

@@ -1,6 +1,6 @@
 """What a user writes under `spec`. A field is here only when it works."""
 
-import math
+import json
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
@@ -12,19 +12,15 @@ from finetune_operator.api.base import (
     Contradiction,
     DecimalString,
     DurationString,
-    Matching,
     OptionId,
     Place,
+    Within,
     refusal,
     refuse,
-    within,
 )
-
-
-def _path(text: str) -> str:
-    if "\0" in text or any(len(part.encode()) > MAX_PATH_PART for part in text.split("/")):
-        raise refusal(f"is no path: a part of it is longer than {MAX_PATH_PART} bytes, or has a NUL in it")
-    return text
+from finetune_operator.api.pods import NodeSelector, PodTemplate, Toleration
+from finetune_operator.api.rules import Rule, one_of, ruled, same
+from finetune_operator.api.sources import DataSource, ModelSource, Output, exactly_one
 
 
 def _printable(text: str) -> str:
@@ -33,11 +29,15 @@ def _printable(text: str) -> str:
     return text
 
 
-MAX_PATH_PART: Final = 255
-"""Bytes of one part of a path that file systems take at most."""
-
-Path = Annotated[str, StringConstraints(min_length=1), AfterValidator(_path)]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_printable)]
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200),
+    AfterValidator(_printable),
+    Rule(
+        r"self.matches(r'^( |[^\p{C}\p{Z}])*$')",
+        "has characters that can't be printed; write it without line ends and control characters",
+    ),
+]
 
 
 class Method(StrEnum):
@@ -102,111 +102,106 @@ class Accelerator(StrEnum):
     CPU = "CPU"
 
 
-def _exactly_one(model: ApiModel, *names: str) -> Iterator[Contradiction]:
-    given = [n for n in names if getattr(model, n) is not None]
-    if len(given) != 1:
-        found = " and ".join(given) if given else "none"
-        yield Contradiction((), f"holds {found}; write exactly one of {', '.join(names)}")
-
-
-RepoId = Annotated[
-    str, Matching(r"[\w.-]+/[\w.-]+", "is not owner/name of a repository", "HuggingFaceTB/SmolLM2-135M-Instruct")
-]
-"""A repository on the hub."""
-
-
-class HubSource(ApiModel):
-    """A repository on the Hugging Face hub."""
-
-    repo: RepoId
-    """owner/name."""
-    revision: Annotated[str, Matching(r"[\w./-]+", "is not a branch, tag or commit", "main")] = "main"
-    """Branch, tag or commit; a commit makes the run repeatable."""
-
-
-class ModelSource(ApiModel):
-    """Where the base model is; exactly one field. Paths are relative to the job file."""
-
-    path: Path | None = None
-    """A folder with config.json, safetensors and a tokenizer."""
-    gguf: Path | None = None
-    """A GGUF file; unpacked once into bf16 safetensors."""
-    hub: HubSource | None = None
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        refuse(_exactly_one(self, "path", "gguf", "hub"))
-        return self
-
-
 class Model(ApiModel):
     """The base model."""
 
     source: ModelSource
+    """Where it is; exactly one field."""
 
 
-class DataSource(ApiModel):
-    """Where rows are; relative to the job file."""
-
-    path: Path
+MAX_SOURCES: Final = 32
+"""Files of training rows: each is a mount in a cluster's pods."""
 
 
-class WeightedSource(ApiModel):
+class WeightedSource(DataSource):
     """One of several files to learn from."""
 
-    path: Path
     format: DataFormat = DataFormat.AUTO
+    """Shape of its rows."""
     weight: Annotated[
-        DecimalString, within(lambda x: 0 < x <= 1000, 'is not above 0 and at most 1000; write for example "2"')
+        DecimalString, Within('is not above 0 and at most 1000; write for example "2"', above=0, at_most=1000)
     ] = "1"
     """How often its rows are there in an epoch: 2 is each row twice, 0.5 every other row."""
+
+    @property
+    def place(self) -> DataSource:
+        """Where it is, and nothing else."""
+        return DataSource(path=self.path, volume=self.volume, config_map=self.config_map, image=self.image)
 
 
 class TrainData(ApiModel):
     """Rows to learn from: one file, or several with weights."""
 
+    model_config = ruled(
+        one_of(("source", "sources")),
+        Rule(
+            "!has(self.sources) || !has(self.format) || self.format == 'Auto'",
+            "is for a single source; write it beside each of the sources",
+            ".format",
+        ),
+        Rule(
+            "!has(self.sources) || self.sources.all(a, self.sources.exists_one(b, "
+            f"{same(('volume', 'configMap', 'image'), 'a', 'b')}))",
+            "names a file twice; name it once, with the weight of both",
+            ".sources",
+        ),
+    )
+
     source: DataSource | None = None
-    sources: Annotated[tuple[WeightedSource, ...], Field(min_length=1)] | None = None
+    """One file."""
+    sources: Annotated[tuple[WeightedSource, ...], Field(min_length=1, max_length=MAX_SOURCES)] | None = None
+    """Several files; their rows follow one another in this order."""
     format: DataFormat = DataFormat.AUTO
     """Of the source; each of several has its own."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        refuse((*_exactly_one(self, "source", "sources"), *self._format_of_several(), *self._file_twice()))
+        refuse((*exactly_one(self, "source", "sources"), *self._format_of_several(), *self._file_twice()))
         return self
 
     @property
     def files(self) -> tuple[WeightedSource, ...]:
         """All files, however they are written."""
         if self.source is not None:
-            return (WeightedSource(path=self.source.path, format=self.format),)
+            return (WeightedSource.model_validate({**dict(self.source), "format": self.format}),)
         return self.sources or ()
 
     def _format_of_several(self) -> Iterator[Contradiction]:
         if self.source is None and self.format is not DataFormat.AUTO:
-            yield Contradiction(("format",), "is for a single source; write it beside the path of each of the sources")
+            yield Contradiction(("format",), "is for a single source; write it beside each of the sources")
 
     def _file_twice(self) -> Iterator[Contradiction]:
-        paths = [s.path for s in self.sources or ()]
-        for index, path in enumerate(paths):
-            if path in paths[:index]:
-                sentence = f"{path} is there already; name it once, with the weight of both"
-                yield Contradiction(("sources", index, "path"), sentence)
+        places = [s.place for s in self.sources or ()]
+        for index, place in enumerate(places):
+            if place in places[:index]:
+                sentence = f"{place.written} is there already; name it once, with the weight of both"
+                yield Contradiction(("sources", index), sentence)
 
 
 class EvaluationData(ApiModel):
     """Held-out rows: a source of their own, or a fraction taken out of the training rows."""
 
+    model_config = ruled(
+        one_of(("source", "fraction")),
+        Rule(
+            "has(self.source) || !has(self.format) || self.format == 'Auto'",
+            "is for a source, and there is none; write it under dataset.train",
+            ".format",
+        ),
+    )
+
     source: DataSource | None = None
+    """One file."""
     format: DataFormat = DataFormat.AUTO
     """Of the source; a fraction has the format of the training rows."""
     fraction: (
-        Annotated[DecimalString, within(lambda x: 0 < x < 1, 'is not between 0 and 1; write for example "0.1"')] | None
+        Annotated[DecimalString, Within('is not between 0 and 1; write for example "0.1"', above=0, below=1)] | None
     ) = None
+    """Share of the training rows that is held out."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        refuse((*_exactly_one(self, "source", "fraction"), *self._format_of_nothing()))
+        refuse((*exactly_one(self, "source", "fraction"), *self._format_of_nothing()))
         return self
 
     def _format_of_nothing(self) -> Iterator[Contradiction]:
@@ -214,14 +209,37 @@ class EvaluationData(ApiModel):
             yield Contradiction(("format",), "is for a source, and there is none; write it under dataset.train")
 
 
+MAX_KEYS: Final = 64
+"""Keys of an answer that a contract speaks of."""
+
+MAX_KEY: Final = 200
+"""Characters of such a key."""
+
+KeyName = Annotated[str, StringConstraints(max_length=MAX_KEY)]
+"""A key of an answer's JSON object."""
+
+AllowedValue = Annotated[str, StringConstraints(max_length=200)]
+"""A value that a key may have."""
+
+
 class JsonContract(ApiModel):
     """What the answer's JSON object must hold."""
 
-    required: tuple[Name, ...] = ()
+    required: Annotated[tuple[Name, ...], Field(max_length=MAX_KEYS)] = ()
     """Keys that must be there."""
-    values: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    values: Annotated[
+        dict[KeyName, Annotated[tuple[AllowedValue, ...], Field(max_length=256)]],
+        Field(max_length=MAX_KEYS),
+        Rule(
+            "self.all(k, self[k].size() > 0)",
+            "a key's list of values is empty; list the allowed values or remove the key",
+        ),
+        Rule(f"self.all(k, k.size() <= {MAX_KEY})", f"has a key of more than {MAX_KEY} characters"),
+    ] = Field(default_factory=dict)
     """Allowed values by key."""
-    json_schema: dict[str, Any] | None = Field(default=None, alias="schema")
+    json_schema: dict[str, Any] | None = Field(
+        default=None, alias="schema", json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}
+    )
     """A JSON schema that the whole answer has to meet."""
 
     @model_validator(mode="after")
@@ -235,17 +253,20 @@ class OutputContract(ApiModel):
     """What an answer must be."""
 
     json_: JsonContract = Field(alias="json")
+    """A JSON object and nothing else."""
 
 
 class Contract(ApiModel):
     """What every row must hold; rows that break it are reported by file and line."""
 
     output: OutputContract | None = None
-    unique: tuple[Literal["input"], ...] = ()
+    """Absent: answers may be any text."""
+    unique: Annotated[tuple[Literal["input"], ...], Field(max_length=1)] = ()
     """`input`: two rows with the same input are a fault of the second."""
     on_bad_row: OnBadRow = OnBadRow.SKIP
+    """Skip leaves bad rows out and reports them; Fail refuses the run."""
     max_bad_rows: Annotated[
-        DecimalString, within(lambda x: x <= 1, 'is more than all rows: it is a share of them; for 5 % write "0.05"')
+        DecimalString, Within('is more than all rows: it is a share of them; for 5 % write "0.05"', at_most=1)
     ] = "0.05"
     """Share of bad rows above which the run is refused."""
 
@@ -268,11 +289,21 @@ class Adapter(ApiModel):
     """The adapter of LoRA, QLoRA and DoRA."""
 
     rank: Annotated[int, Field(ge=1, le=1024)] = 16
+    """Columns of each of the adapter's matrices."""
     alpha: Annotated[int, Field(ge=1, le=4096)] = 32
+    """The adapter's output is multiplied by alpha / rank."""
     dropout: Annotated[
-        DecimalString, within(lambda x: x < 1, 'would drop everything; write a share below 1 such as "0.05"')
+        DecimalString, Within('would drop everything; write a share below 1 such as "0.05"', below=1)
     ] = "0"
-    target_modules: Annotated[tuple[Name, ...], Field(min_length=1)] = (ALL_LINEAR,)
+    """Share of the adapter's inputs that is left out at random."""
+    target_modules: Annotated[
+        tuple[Name, ...],
+        Field(min_length=1, max_length=64),
+        Rule(
+            f"self.size() == 1 || !self.exists(m, m == '{ALL_LINEAR}')",
+            f"names {ALL_LINEAR} and others; write one or the other",
+        ),
+    ] = (ALL_LINEAR,)
     """Names of linear modules, or all-linear alone."""
 
     @model_validator(mode="after")
@@ -285,39 +316,47 @@ class Adapter(ApiModel):
 class Checkpoint(ApiModel):
     """When state is saved for resuming."""
 
-    every_steps: Annotated[int, Field(ge=1)] = 200
+    every_steps: Annotated[int, Field(ge=1, le=2**31 - 1)] = 200
+    """Steps between two checkpoints."""
     keep: Annotated[int, Field(ge=1, le=100)] = 2
+    """How many of the newest are kept."""
 
 
 class Training(ApiModel):
     """Hyperparameters."""
 
     epochs: Annotated[
-        DecimalString, within(lambda x: 0 < x <= 10_000, 'is not above 0 and at most 10000; write for example "3"')
+        DecimalString, Within('is not above 0 and at most 10000; write for example "3"', above=0, at_most=10_000)
     ] = "3"
+    """How often every row is learnt."""
     batch_size: Annotated[int, Field(ge=1, le=1_048_576)] = 16
     """Rows an optimizer step, over all devices."""
     learning_rate: (
-        Annotated[DecimalString, within(lambda x: 0 < x < 1, 'is not between 0 and 1; write for example "2e-4"')] | None
+        Annotated[DecimalString, Within('is not between 0 and 1; write for example "2e-4"', above=0, below=1)] | None
     ) = None
     """Absent: 1e-5 for Full, 2e-4 for an adapter; the plan states it."""
     schedule: Schedule = Schedule.COSINE
+    """The learning rate after the warm-up."""
     warmup: Annotated[
-        DecimalString, within(lambda x: x < 1, 'is not a share of all steps, below 1; write for example "0.03"')
+        DecimalString, Within('is not a share of all steps, below 1; write for example "0.03"', below=1)
     ] = "0.03"
-    """Share of all steps."""
-    weight_decay: Annotated[DecimalString, within(lambda x: x <= 1, 'is above 1; write for example "0.01"')] = "0"
+    """Share of all steps in which the learning rate rises from 0."""
+    weight_decay: Annotated[DecimalString, Within('is above 1; write for example "0.01"', at_most=1)] = "0"
+    """AdamW's."""
     max_grad_norm: Annotated[
-        DecimalString, within(lambda x: 0 < x <= 1e6, 'is not above 0 and at most 1e6; write for example "1"')
+        DecimalString, Within('is not above 0 and at most 1e6; write for example "1"', above=0, at_most=1e6)
     ] = "1"
     """Gradients are scaled down to it."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 42
+    """Of the order of rows, the adapter's first values, dropout and the held-out fraction."""
     precision: PrecisionChoice = PrecisionChoice.AUTO
+    """The arithmetic; Auto takes BF16 where the device computes it natively."""
     checkpoint: Checkpoint = Checkpoint()
+    """When state is saved for resuming."""
 
 
 Money = Annotated[
-    DecimalString, within(lambda x: 0 < x <= 1e12, 'is not above 0 and at most 1e12; write for example "25"')
+    DecimalString, Within('is not above 0 and at most 1e12; write for example "25"', above=0, at_most=1e12)
 ]
 """An amount in the currency of the nodes' prices."""
 
@@ -325,11 +364,22 @@ Money = Annotated[
 class Hardware(ApiModel):
     """What may be used; an absent count is free to choose."""
 
+    model_config = ruled(
+        Rule(
+            "self.?accelerator.orValue('') != 'CPU' || self.?devicesPerNode.orValue(1) == 1",
+            "contradicts accelerator: CPU, where a node is one device; write 1",
+            ".devicesPerNode",
+        )
+    )
+
     accelerator: Accelerator | None = None
+    """Absent: the GPUs that are there, the CPU where there is none."""
     devices_per_node: Annotated[int, Field(ge=1, le=64)] | None = None
+    """Absent: free to choose."""
     nodes: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """Absent: free to choose."""
     memory_margin: Annotated[
-        DecimalString, within(lambda x: x < 0.9, 'leaves too little to plan with; write for example "0.05"')
+        DecimalString, Within('leaves too little to plan with; write for example "0.05"', below=0.9)
     ] = "0.05"
     """Share of a device's free memory that no option counts on: what the estimate may be off by, what others take."""
     max_duration: DurationString | None = None
@@ -338,6 +388,10 @@ class Hardware(ApiModel):
     """Likewise of its cost; options without a known price are turned down."""
     max_hourly_cost: Money | None = None
     """Of all devices together."""
+    node_selector: NodeSelector = Field(default_factory=dict)
+    """In a cluster: labels that a node must have to be planned for and used."""
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = ()
+    """In a cluster: taints of nodes that may be planned for and used all the same."""
 
     @model_validator(mode="after")
     def _cpu_is_one_device(self) -> Self:
@@ -367,7 +421,15 @@ def _known_metric(name: str) -> str:
     raise refusal(f'"{name}" is not a metric; write one of {", ".join(METRICS)} or {FIELD_METRIC}<name>')
 
 
-MetricName = Annotated[str, AfterValidator(_known_metric)]
+MetricName = Annotated[
+    str,
+    StringConstraints(max_length=206),
+    AfterValidator(_known_metric),
+    Rule(
+        f"self in {list(METRICS)} || (self.startsWith('{FIELD_METRIC}') && self != '{FIELD_METRIC}')",
+        f"is not a metric; write one of {', '.join(METRICS)} or {FIELD_METRIC}<name>",
+    ),
+]
 """One of METRICS, or field:<name>."""
 
 LOWER_IS_BETTER: Final = frozenset({"loss", "perplexity"})
@@ -377,14 +439,29 @@ LOWER_IS_BETTER: Final = frozenset({"loss", "perplexity"})
 class Acceptance(ApiModel):
     """The decision rule, stated before the run."""
 
+    model_config = ruled(
+        Rule(
+            f"!has(self.minimum) || !has(self.metric) || !(self.metric in {sorted(LOWER_IS_BETTER)})",
+            "is for a metric that is better when it is higher; write maximum instead",
+            ".minimum",
+        ),
+        Rule(
+            f"!has(self.maximum) || !has(self.metric) || self.metric in {sorted(LOWER_IS_BETTER)}",
+            "is for a metric that is better when it is lower; write minimum instead",
+            ".maximum",
+        ),
+    )
+
     metric: MetricName = "loss"
-    minimum: (
-        Annotated[DecimalString, within(lambda x: x <= 1, 'is not a share, at most 1; for 90 % write "0.9"')] | None
-    ) = None
+    """What decides."""
+    minimum: Annotated[DecimalString, Within('is not a share, at most 1; for 90 % write "0.9"', at_most=1)] | None = (
+        None
+    )
     """For metrics that grow with quality."""
-    maximum: Annotated[DecimalString, within(math.isfinite, 'is too large; write for example "2.5"')] | None = None
+    maximum: Annotated[DecimalString, Within('is too large; write for example "2.5"', at_most=1e300)] | None = None
     """For loss and perplexity. With neither, the metric has to become better than the base model's."""
-    must_not_regress: tuple[MetricName, ...] = ()
+    must_not_regress: Annotated[tuple[MetricName, ...], Field(max_length=16)] = ()
+    """What must not become worse than the base model's."""
 
     @model_validator(mode="after")
     def _direction(self) -> Self:
@@ -399,14 +476,67 @@ class Acceptance(ApiModel):
             yield Contradiction(("maximum",), f"{self.metric} is better when it is higher; write minimum instead")
 
 
-class Output(ApiModel):
-    """Where the result goes; relative to the job file."""
+class Restarts(ApiModel):
+    """What happens to a job whose pods end before it is done, in a cluster."""
 
-    path: Path
+    limit: Annotated[int, Field(ge=0, le=10)] = 3
+    """How often it is started again from its last checkpoint; causes that a person has to mend aren't tried again."""
+
+
+_ADAPTER_UNTOUCHED: Final = " && ".join(
+    f"self.adapter.{name} == {json.dumps(default)}"
+    for name, default in Adapter().model_dump(mode="json", by_alias=True).items()
+)
+"""Whether the adapter is as nobody has written it, in CEL."""
+
+_ANSWER: Final = "self.dataset.contract.output.json"
+"""The contract of answers, in CEL."""
+
+
+def _of_all_metrics(says: str) -> str:
+    """CEL for: that holds of every metric m that a job names."""
+    others = f"(!has(self.acceptance.mustNotRegress) || self.acceptance.mustNotRegress.all(m, {says}))"
+    return f"(!has(self.acceptance.metric) || [self.acceptance.metric].all(m, {says})) && {others}"
+
+
+_METRIC_WITHOUT_CONTRACT: Final = Rule(
+    "has(self.dataset.contract.output) || "
+    + _of_all_metrics(f"!m.startsWith('json-') && !m.startsWith('{FIELD_METRIC}')"),
+    "a metric that it names needs dataset.contract.output.json; write it, or another metric",
+    ".acceptance",
+)
+
+_METRIC_OF_NO_FIELD: Final = Rule(
+    "!has(self.dataset.contract.output) || ("
+    + _of_all_metrics(
+        f"!m.startsWith('{FIELD_METRIC}')"
+        f" || (has({_ANSWER}.required) && {_ANSWER}.required.exists(k, k == m.substring({len(FIELD_METRIC)})))"
+        f" || (has({_ANSWER}.values) && m.substring({len(FIELD_METRIC)}) in {_ANSWER}.values)"
+    )
+    + ")",
+    "a metric that it names is no field of dataset.contract.output.json; write one of its required or values",
+    ".acceptance",
+)
 
 
 class FineTuneJobSpec(ApiModel):
     """Everything a user asks for."""
+
+    model_config = ruled(
+        Rule(
+            "self.training.batchSize"
+            " % (self.hardware.?nodes.orValue(1) * self.hardware.?devicesPerNode.orValue(1)) == 0",
+            "can't be shared evenly by so many devices (hardware.nodes x hardware.devicesPerNode); write a multiple",
+            ".training.batchSize",
+        ),
+        Rule(
+            f"self.?method.orValue('') != 'Full' || ({_ADAPTER_UNTOUCHED})",
+            "is not used by method: Full; remove it, or write method: LoRA",
+            ".adapter",
+        ),
+        _METRIC_WITHOUT_CONTRACT,
+        _METRIC_OF_NO_FIELD,
+    )
 
     model: Model
     dataset: Dataset
@@ -419,6 +549,13 @@ class FineTuneJobSpec(ApiModel):
     plan: PlanChoice = PlanChoice()
     acceptance: Acceptance = Acceptance()
     output: Output
+    restarts: Restarts = Restarts()
+    suspend: bool = False
+    """In a cluster: true stops what runs, with a checkpoint, and starts nothing; false goes on."""
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """In a cluster: how long Jobs, pods and ConfigMaps of a finished job are kept; the job itself and its output stay.
+    Absent: as long as the job is there."""
+    pod_template: PodTemplate = PodTemplate()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -152,6 +152,26 @@ class PlanStatus(ApiModel):
 
     option: str
     hash: str
+    config_map: str | None = None
+    """In a cluster: the immutable ConfigMap with all that the run is started with."""
+
+
+class AttemptStatus(ApiModel):
+    """One start of the trainer that is over."""
+
+    number: int
+    """From 1."""
+    job: str
+    """Name of its batch/v1 Job."""
+    started_at: AwareDatetime
+    finished_at: AwareDatetime
+    outcome: str
+    """The reason of the first cause, one CamelCase word; Completed where all went well."""
+    exit_code: int | None = None
+    """Of the trainer; None where it couldn't say."""
+    counted: bool = True
+    """Whether it counts against restarts.limit: what was asked for, such as a suspension, doesn't."""
+    message: str
 
 
 class ProgressStatus(ApiModel):
@@ -227,7 +247,14 @@ class FineTuneJobStatus(ApiModel):
     model: ModelStatus | None = None
     dataset: DatasetStatus | None = None
     options: tuple[OptionStatus, ...] = ()
+    rejected: tuple[RejectedStatus, ...] = ()
+    hardware: HardwareAdvice | None = None
+    """What it would take, where nothing is viable or what was chosen isn't."""
     plan: PlanStatus | None = None
+    attempts: tuple[AttemptStatus, ...] = ()
+    """The newest, oldest first."""
+    restarts: int = 0
+    """Attempts that count against restarts.limit."""
     progress: ProgressStatus | None = None
     checkpoint: CheckpointStatus | None = None
     memory: MemoryCheck | None = None

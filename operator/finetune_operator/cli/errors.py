@@ -3,6 +3,7 @@
 from typing import Final
 
 from finetune_operator.exceptions import (
+    ClusterError,
     DatasetInvalidError,
     FineTuneError,
     InfeasibleError,
@@ -20,6 +21,9 @@ SELECTION_NEEDED: Final = 3
 INFEASIBLE: Final = 4
 """Nothing, or not what was chosen, fits the hardware."""
 
+CLUSTER: Final = 5
+"""kubectl is missing, or the cluster doesn't answer, refuses, or has no such job."""
+
 _CODES: Final[tuple[tuple[type[FineTuneError], int], ...]] = (
     (InvalidManifestError, ExitCode.CONFIGURATION),
     (DatasetInvalidError, ExitCode.DATA),
@@ -28,6 +32,7 @@ _CODES: Final[tuple[tuple[type[FineTuneError], int], ...]] = (
     (StorageFullError, ExitCode.STORAGE_FULL),
     (SelectionNeededError, SELECTION_NEEDED),
     (InfeasibleError, INFEASIBLE),
+    (ClusterError, CLUSTER),
 )
 
 EXIT_CODES_HELP: Final = (

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from finetune_operator.local.manifest import read_job
+from finetune_operator.local.manifest import read_local_job
 from finetune_operator.local.road import output_folder
 
 
@@ -26,4 +26,4 @@ def find_output(place: Path) -> Path:
     Raises:
         FineTuneError: the job can't be read.
     """
-    return place if place.is_dir() else output_folder(read_job(place), place.parent)
+    return place if place.is_dir() else output_folder(read_local_job(place), place.parent)

@@ -1,19 +1,22 @@
-"""The program `finetune`, also `kubectl finetune`: one verb a module, errors turned into codes in one place."""
+"""The program `finetune`: one verb a module; and where its errors, and those of `kubectl finetune`, become codes."""
 
 import errno
 import traceback
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
+from typing import Final
 
 import click
-from typing_extensions import override
 
 from finetune_operator import __version__
 from finetune_operator.cli.errors import EXIT_CODES_HELP, exit_code_of
+from finetune_operator.cli.verbs import Verbs
 from finetune_operator.exceptions import FineTuneError
 from finetune_operator.local.files import is_full
 from finetune_trainer.exit_codes import ExitCode
+
+PLUGIN: Final = "kubectl finetune"
+"""How users call the same program through kubectl, for jobs in a cluster."""
 
 DEBUG = "--debug"
 """Anywhere on the command line."""
@@ -26,22 +29,13 @@ VERBS = ("plan", "run", "status", "report", "data")
 """In the order of a job's way; each is a module beside this one."""
 
 
-class Verbs(click.Group):
-    """Imports the verb that is asked for and no other: a plan needn't wait for what shows reports."""
-
-    @override
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    @override
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        command: click.Command = getattr(import_module(f"finetune_operator.cli.{cmd_name}"), f"{cmd_name}_command")
-        return command
-
-
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES_HELP)
+@click.group(
+    cls=Verbs,
+    package="finetune_operator.cli",
+    verbs=VERBS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXIT_CODES_HELP,
+)
 @click.version_option(__version__, "--version", message="finetune %(version)s")
 @click.option(DEBUG, is_flag=True, help="Show a traceback with an error; anywhere on the command line.")
 def finetune(*, debug: bool) -> None:
@@ -63,7 +57,7 @@ def finetune(*, debug: bool) -> None:
 
 def program_name(argv0: str) -> str:
     """How the user called us: kubectl runs a plugin by its file name."""
-    return "kubectl finetune" if Path(argv0).name.startswith("kubectl-") else "finetune"
+    return PLUGIN if Path(argv0).name.startswith("kubectl-") else "finetune"
 
 
 def invoke(arguments: list[str], name: str) -> int:
@@ -84,10 +78,18 @@ def invoke(arguments: list[str], name: str) -> int:
         return int(ExitCode.INTERNAL)
 
 
+def _program(name: str) -> click.Group:
+    if name != PLUGIN:
+        return finetune
+    from finetune_operator.cli.kubectl.main import kubectl_finetune
+
+    return kubectl_finetune
+
+
 def _answer(arguments: list[str], name: str) -> int:
     code: int | None
     try:
-        code = finetune.main(arguments, prog_name=name, standalone_mode=False)
+        code = _program(name).main(arguments, prog_name=name, standalone_mode=False)
     except click.exceptions.Exit as e:
         code = e.exit_code
     except click.ClickException as e:

@@ -7,19 +7,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from finetune_operator.cli.output import (
-    GAP,
-    NARROW_GAP,
-    bare_table,
-    fits,
-    print_command,
-    print_parts,
-    print_table,
-    print_text,
-)
+from finetune_operator.cli.options_table import STAR, UNPRICED, part_of, print_cells
+from finetune_operator.cli.output import NARROW, print_command, print_parts, print_text
 from finetune_operator.cli.rejected_view import NAMED, SHOWN_REJECTED, print_infeasible, print_rejected
 from finetune_operator.lifecycle.options import advice_status, option_statuses, rejected_statuses, share
 from finetune_operator.local.road import Prospect
@@ -29,12 +20,6 @@ from finetune_operator.planner.links import NETWORK
 from finetune_operator.planner.plan import Interval, Plan, PlanSet
 from finetune_operator.planner.ranking import rank_key
 from finetune_operator.units import gib, human_count, human_duration
-
-STAR: Final = "★"
-"""Marks the recommended option."""
-
-DISPENSABLE: Final = ("RANGE", "TRAINS", "TOKENS/S", "COST")
-"""Columns that a narrow terminal goes without, first the one that is missed least."""
 
 
 def options_value(prospect: Prospect, *, everything: bool = False) -> dict[str, Any]:
@@ -144,7 +129,7 @@ def _classes(found: Sequence[NodeClass]) -> list[str]:
 
 def _hardware(node: NodeClass) -> str:
     device = node.device
-    free = gib(device.memory) if device.free == device.memory else f"{_of(device.free, device.memory)} free"
+    free = gib(device.memory) if device.free == device.memory else f"{part_of(device.free, device.memory)} free"
     nodes = f"{node.nodes} nodes of " if node.nodes > 1 else ""
     nvme = ", NVMe" if node.nvme else ""
     busy = node.nodes * node.devices_per_node - sum(free * count for free, count in node.free_devices)
@@ -154,13 +139,11 @@ def _hardware(node: NodeClass) -> str:
 
 def print_viable(out: Console, plans: PlanSet) -> None:
     """The viable options as a table, and why the first is recommended."""
-    table, without = _widest(out, plans.viable)
-    print_table(out, table)
-    if without:
-        out.print(Text(f"(a wider terminal also shows {', '.join(without)})", style="dim"))
+    print_cells(out, [_cells(p, first=i == 0) for i, p in enumerate(plans.viable)])
     out.print()
     for method, plan in {p.method: p for p in reversed(plans.viable)}.items():
-        print_text(out, _of_method(plan), label=Text(f"{method.value}: "), indent=len(method.value) + 2)
+        indent = 2 if out.width < NARROW else len(method.value) + 2
+        print_text(out, _of_method(plan), label=Text(f"{method.value}: "), indent=indent)
     out.print()
     first = plans.viable[0]
     print_text(out, f"{STAR} recommended: {first.id} {first.because}", indent=2)
@@ -187,52 +170,19 @@ def _hardware_remarks(plans: Sequence[Plan]) -> Iterator[tuple[str, str]]:
         yield product, said
 
 
-def _widest(out: Console, plans: Sequence[Plan]) -> tuple[Table, Sequence[str]]:
-    """The table with as much as the terminal has room for, and the columns that it goes without."""
-    priced = any(p.cost is not None for p in plans)
-    rows = [_cells(p, first=i == 0) for i, p in enumerate(plans)]
-    headings = [h for h in rows[0] if priced or h != "COST"]
-    table, without = _table(rows, headings, GAP), list[str]()
-    for fewer in _ever_fewer(headings):
-        if fits(out, table):
-            break
-        without = [h for h in headings if h not in fewer]
-        table = _table(rows, fewer, NARROW_GAP)
-    return table, without
-
-
-def _ever_fewer(headings: Sequence[str]) -> Iterator[Sequence[str]]:
-    yield headings
-    for column in DISPENSABLE:
-        if column in headings:
-            headings = [h for h in headings if h != column]
-            yield headings
-
-
-def _table(rows: Sequence[dict[str, str]], headings: Sequence[str], gap: int) -> Table:
-    table = bare_table(*(f"  {h}" if h == "OPTION" else h for h in headings), gap=gap)
-    for index, row in enumerate(rows):
-        table.add_row(*(row[h] for h in headings), style="bold" if index == 0 else "")
-    return table
-
-
 def _cells(plan: Plan, *, first: bool) -> dict[str, str]:
     need, have = plan.memory.device_total, plan.available
     return {
         "OPTION": f"{STAR if first else ' '} {plan.id}",
-        "MEMORY A DEVICE": _of(need, have),
+        "MEMORY A DEVICE": part_of(need, have),
         "SPARE": f"{(have - need) / have:.0%}{' tight' if plan.tight else ''}",
         "TOKENS/S": human_count(plan.tokens_per_second.mid),
         "TIME": human_duration(plan.seconds.mid),
         "RANGE": _range(plan.seconds),
-        "COST": _price(plan.cost.mid) if plan.cost is not None else "-",
+        "COST": _price(plan.cost.mid) if plan.cost is not None else UNPRICED,
         "TRAINS": f"{human_count(plan.trainable_parameters)} "
         f"({share(plan.trainable_parameters, plan.total_parameters)})",
     }
-
-
-def _of(part: int, whole: int) -> str:
-    return f"{gib(part).removesuffix(' GiB')} of {gib(whole)}"
 
 
 def _range(seconds: Interval) -> str:

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, Final
 
@@ -21,6 +21,9 @@ PIPE_WIDTH: Final = 1000
 
 GAP: Final = 3
 """Spaces between two columns of a table where there is room."""
+
+NARROW: Final = 60
+"""Columns of a terminal below which a table with sentences in it isn't read as one any more."""
 
 NARROW_GAP: Final = 2
 """Where there isn't."""
@@ -89,6 +92,25 @@ def fits(target: Console, table: Table) -> bool:
     return Measurement.get(target, whole, table).maximum <= target.width
 
 
+def print_lines(target: Console, headings: Sequence[str], rows: Sequence[tuple[str, str, str]], strong: str) -> None:
+    """Rows of a name, a value and a sentence: as a table, or below each other where the terminal is narrow.
+
+    Args:
+        target: where to.
+        headings: of the table.
+        rows: in their order.
+        strong: name of the row that counts most.
+    """
+    if target.width < NARROW:
+        for name, value, sentence in rows:
+            print_text(target, sentence, label=Text(f"{name} {value}: ", style="bold"), indent=2)
+        return
+    table = bare_table(*headings)
+    for row in rows:
+        table.add_row(*row, style="bold" if row[0] == strong else "")
+    print_table(target, table)
+
+
 def print_table(target: Console, table: Table) -> None:
     """Print a table; in a pipe without the white space that fills its last column."""
     if target.is_terminal:
@@ -132,14 +154,26 @@ def print_text(target: Console, text: str, *, label: Text | None = None, indent:
 
 
 def fold(parts: Sequence[str], separator: str, first: int, width: int) -> list[str]:
-    """The parts in lines of that many columns, the first line of its own many."""
+    """The parts in lines of that many columns, the first line of its own many; a longer part is broken, too."""
     lines, room = [""], first
-    for index, part in enumerate(parts):
-        text = part + (separator if index < len(parts) - 1 else "")
+    for text in _pieces(parts, separator, width):
         if lines[-1] and cell_len(lines[-1]) + cell_len(text.rstrip()) > room:
             lines, room = [*lines, ""], width
         lines[-1] += text
     return [line.rstrip() for line in lines]
+
+
+def _pieces(parts: Sequence[str], separator: str, width: int) -> Iterator[str]:
+    """Parts with what separates them; those that no line has room for by their words."""
+    for index, part in enumerate(parts):
+        text = part + (separator if index < len(parts) - 1 else "")
+        if cell_len(text.rstrip()) <= width:
+            yield text
+            continue
+        # a separator stays with the word before it
+        *words, last = part.split(" ")
+        yield from (f"{word} " for word in words)
+        yield last + text[len(part) :]
 
 
 def print_command(target: Console, label: str, command: str) -> None:

@@ -14,7 +14,7 @@ from finetune_operator.lifecycle.selection import pick
 from finetune_operator.local.children import Notify
 from finetune_operator.local.cluster_context import read_context
 from finetune_operator.local.cluster_file import read_nodes_file
-from finetune_operator.local.manifest import read_job
+from finetune_operator.local.manifest import read_local_job
 from finetune_operator.local.road import Prospect, look_ahead
 from finetune_operator.planner.capacity import Capacity
 from finetune_operator.planner.explain import explain
@@ -54,12 +54,11 @@ def plan_command(
     def notify(sentence: str) -> None:
         told.print(Text(sentence, style="dim"))
 
-    manifest = read_job(job)
+    manifest = read_local_job(job)
     capacity = _elsewhere(nodes, context, notify)
     prospect = look_ahead(manifest, job.parent, capacity, notify)
     if explained is not None:
-        _explain(prospect, explained, output_format)
-        return int(ExitCode.OK)
+        return _explain(prospect, explained, output_format)
     if output_format == OutputFormat.TEXT:
         where = ["--context", context] if context is not None else ["--nodes", str(nodes)] if nodes is not None else []
         print_options(console(), prospect, [str(job), *where], everything=everything)
@@ -80,10 +79,13 @@ def _elsewhere(nodes: Path | None, context: str | None, notify: Notify) -> Capac
     return read_nodes_file(nodes) if nodes is not None else None
 
 
-def _explain(prospect: Prospect, option: str, output_format: str) -> None:
-    chosen = pick(prospect.plans, option, prospect.capacity.origin)
+def _explain(prospect: Prospect, option: str, output_format: str) -> int:
+    """The arithmetic of an option, also of one that doesn't fit, with what stands against it."""
+    against = prospect.plans.rejection(option)
+    chosen = prospect.plans.sized(option) or pick(prospect.plans, option, prospect.capacity.origin)
     explanation = explain(chosen, prospect.job.spec, prospect.inspected.facts)
     if output_format == OutputFormat.TEXT:
-        print_explanation(console(), chosen, explanation)
+        print_explanation(console(), chosen, explanation, against)
     else:
-        print_value(explanation_value(chosen, explanation), output_format)
+        print_value(explanation_value(chosen, explanation, against), output_format)
+    return int(ExitCode.OK) if against is None else INFEASIBLE

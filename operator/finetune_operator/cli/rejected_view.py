@@ -1,6 +1,7 @@
 """What isn't viable as a person reads it: why, what would help, and the hardware that it takes."""
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from rich.console import Console
 from rich.text import Text
@@ -8,7 +9,7 @@ from rich.text import Text
 from finetune_operator.cli.output import bare_table, fits, print_table, print_text
 from finetune_operator.lifecycle.selection import hardware_phrase
 from finetune_operator.local.road import Prospect
-from finetune_operator.planner.plan import Hardware, PlanSet, Rejection
+from finetune_operator.planner.plan import Hardware, PlanSet
 from finetune_operator.units import GIB
 
 SHOWN_REJECTED: Final = 8
@@ -59,30 +60,45 @@ def print_rejected(out: Console, plans: PlanSet, limit: int) -> None:
     shown = plans.rejected[:limit]
     out.print()
     out.print(Text("Not viable here:"))
-    table = bare_table("", "", "")
-    table.show_header = False
-    for rejection in shown:
-        table.add_row(f"  {rejection.option}", rejection.message, rejection.remedy)
-        if rejection.likewise:
-            table.add_row("", Text(_likewise(rejection), style="dim"))
-    if fits(out, table):
-        print_table(out, table)
-    else:
-        for rejection in shown:
-            _print_rejection(out, rejection)
+    print_refused(out, [Refused(r.option, r.message, r.remedy, r.likewise) for r in shown])
     more = len(plans.rejected) - len(shown) + len(plans.other_rejected) - sum(len(r.likewise) for r in shown)
     if more > 0:
         out.print(Text(f"  and {more} more (--all lists them)", style="dim"))
 
 
-def _print_rejection(out: Console, rejection: Rejection) -> None:
-    print_text(out, rejection.message, label=Text(f"  {rejection.option}: "), indent=6)
-    for said in (rejection.remedy, _likewise(rejection) if rejection.likewise else ""):
+class Refused(NamedTuple):
+    """One way that isn't viable."""
+
+    option: str
+    message: str
+    remedy: str
+    """Empty where there is none, or where the message has it."""
+    likewise: Sequence[str]
+
+
+def print_refused(out: Console, refused: Sequence[Refused]) -> None:
+    """A table of three columns, or paragraphs where the terminal is too narrow for it."""
+    table = bare_table("", "", "")
+    table.show_header = False
+    for one in refused:
+        table.add_row(f"  {one.option}", one.message, one.remedy)
+        if one.likewise:
+            table.add_row("", Text(_likewise(one), style="dim"))
+    if fits(out, table):
+        print_table(out, table)
+    else:
+        for one in refused:
+            _print_paragraph(out, one)
+
+
+def _print_paragraph(out: Console, one: Refused) -> None:
+    print_text(out, one.message, label=Text(f"  {one.option}: "), indent=6)
+    for said in (one.remedy, _likewise(one) if one.likewise else ""):
         if said:
             print_text(out, said, label=Text(" " * 6), indent=6, style="dim")
 
 
-def _likewise(rejection: Rejection) -> str:
-    shown = rejection.likewise[:NAMED]
-    rest = f" and {len(rejection.likewise) - NAMED} more" if len(rejection.likewise) > NAMED else ""
+def _likewise(one: Refused) -> str:
+    shown = one.likewise[:NAMED]
+    rest = f" and {len(one.likewise) - NAMED} more" if len(one.likewise) > NAMED else ""
     return f"likewise {', '.join(shown)}{rest}"

@@ -8,7 +8,7 @@ import click
 
 from finetune_operator.cli.job_argument import job_argument
 from finetune_operator.cli.run_view import RunView
-from finetune_operator.local.manifest import read_job
+from finetune_operator.local.manifest import read_local_job
 from finetune_operator.local.road import Request, run_job
 
 
@@ -31,6 +31,6 @@ def run_command(job: Path, option: str | None) -> int:
     also after a crash; once it is done, it shows the result again.
     """
     command = shlex.join([*str(click.get_current_context().find_root().info_name).split(), *sys.argv[1:]])
-    request = Request(job=read_job(job), folder=job.parent, option=option, command=command)
+    request = Request(job=read_local_job(job), folder=job.parent, option=option, command=command)
     with RunView(interactive=sys.stdin.isatty() and sys.stdout.isatty()) as view:
         return run_job(request, view)

@@ -28,6 +28,10 @@ class Phase(StrEnum):
     """Nothing, or not what was chosen, fits."""
     PLANNED = "Planned"
     """An option is chosen, and training hasn't begun."""
+    WAITING = "Waiting"
+    """For devices that are busy now."""
+    SUSPENDED = "Suspended"
+    """The user holds it."""
     STARTING = "Starting"
     """Ranks are joining."""
     RESTARTING = "Restarting"
@@ -60,10 +64,12 @@ _PRECEDENCE: Final = (
     _Rule(ConditionType.FAILED, _TRUE, _ANY, Phase.FAILED),
     _Rule(ConditionType.SUCCEEDED, _TRUE, _ANY, Phase.SUCCEEDED),
     _Rule(ConditionType.RUNNING, _TRUE, _ANY, Phase.TRAINING),
+    _Rule(ConditionType.ADMITTED, None, frozenset({Reason.SUSPENDED}), Phase.SUSPENDED),
     _Rule(ConditionType.RUNNING, None, frozenset({Reason.STARTING}), Phase.STARTING),
     _Rule(ConditionType.RUNNING, None, frozenset({Reason.RESTARTING}), Phase.RESTARTING),
     _Rule(ConditionType.RUNNING, None, frozenset({Reason.INTERRUPTED}), Phase.INTERRUPTED),
     _Rule(ConditionType.ACCEPTED, _FALSE, _ANY, Phase.INVALID),
+    _Rule(ConditionType.ADMITTED, None, frozenset({Reason.WAITING_FOR_CAPACITY}), Phase.WAITING),
     _Rule(ConditionType.PLANNED, _TRUE, _ANY, Phase.PLANNED),
     _Rule(ConditionType.PLANNED, None, frozenset({Reason.AWAITING_SELECTION}), Phase.AWAITING_SELECTION),
     _Rule(ConditionType.PLANNED, None, _NO_FIT, Phase.INFEASIBLE),

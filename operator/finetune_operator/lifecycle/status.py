@@ -54,8 +54,8 @@ def begun(
 ) -> FineTuneJobStatus:
     """The status of a run whose plan is chosen and whose files are rendered."""
     known = {
-        "model": _model(facts, plan),
-        "dataset": _dataset(inspection.train) if inspection is not None else None,
+        "model": model_status(facts, plan),
+        "dataset": dataset_status(inspection.train) if inspection is not None else None,
         "options": (option_status(plan, recommended=False),),
     }
     return chosen(plan.id, bundle_hash, now).model_copy(update=known)
@@ -64,16 +64,18 @@ def begun(
 def chosen(option: str, bundle_hash: str, now: datetime) -> FineTuneJobStatus:
     """The status of a run of which no more is known than its plan."""
     status = FineTuneJobStatus(observed_generation=GENERATION, plan=PlanStatus(option=option, hash=bundle_hash))
-    status = _with(status, ConditionType.ACCEPTED, "Valid", "the spec is consistent", now)
-    status = _with(status, ConditionType.INSPECTED, "Read", "model and dataset have been read", now)
-    return _with(status, ConditionType.PLANNED, "Chosen", f"option {option} is chosen", now)
+    status = with_condition(status, ConditionType.ACCEPTED, "Valid", "the spec is consistent", now)
+    status = with_condition(status, ConditionType.INSPECTED, "Read", "model and dataset have been read", now)
+    return with_condition(status, ConditionType.PLANNED, "Chosen", f"option {option} is chosen", now)
 
 
 def started(status: FineTuneJobStatus, now: datetime) -> FineTuneJobStatus:
     """A session of the trainer begins; an earlier session's failure is history."""
     kept = tuple(c for c in status.conditions if c.type is not ConditionType.FAILED)
     status = status.model_copy(update={"conditions": kept})
-    return _with(status, ConditionType.RUNNING, "Starting", "the trainer is starting", now, ConditionStatus.FALSE)
+    return with_condition(
+        status, ConditionType.RUNNING, "Starting", "the trainer is starting", now, ConditionStatus.FALSE
+    )
 
 
 def advance(status: FineTuneJobStatus, event: Event, now: datetime) -> FineTuneJobStatus:
@@ -107,12 +109,14 @@ def metric_texts(metrics: Mapping[str, float]) -> dict[str, str]:
     return {name: f"{value:.4g}" for name, value in metrics.items()}
 
 
-def _model(facts: Facts, plan: Plan) -> ModelStatus:
+def model_status(facts: Facts, plan: Plan) -> ModelStatus:
+    """The base model as it was read, with what a plan counts of it."""
     named = facts.model.config.get("architectures") or [facts.model.config.get("model_type", "unknown")]
     return ModelStatus(architecture=str(named[0]), parameters=plan.total_parameters)
 
 
-def _dataset(data: DataFacts) -> DatasetStatus:
+def dataset_status(data: DataFacts) -> DatasetStatus:
+    """The rows as they were read."""
     return DatasetStatus(
         format=data.format,
         rows=data.rows,
@@ -176,24 +180,24 @@ def _succeeded(status: FineTuneJobStatus, event: ResultEvent, now: datetime) -> 
             "output": OutputStatus(path=event.output, bytes=event.output_bytes, digest=event.digest),
         },
     )
-    status = _with(status, ConditionType.RUNNING, "Finished", "training has ended", now, ConditionStatus.FALSE)
-    return _with(status, ConditionType.SUCCEEDED, "Completed", "the output is complete and validated", now)
+    status = with_condition(status, ConditionType.RUNNING, "Finished", "training has ended", now, ConditionStatus.FALSE)
+    return with_condition(status, ConditionType.SUCCEEDED, "Completed", "the output is complete and validated", now)
 
 
 def _failed(status: FineTuneJobStatus, event: FailureEvent, now: datetime) -> FineTuneJobStatus:
     reason = MEANINGS[ExitCode(event.code)].reason if event.code in set(ExitCode) else "InternalError"
-    status = _with(status, ConditionType.RUNNING, reason, event.message, now, ConditionStatus.FALSE)
+    status = with_condition(status, ConditionType.RUNNING, reason, event.message, now, ConditionStatus.FALSE)
     if event.code == ExitCode.INTERRUPTED:
         # stopped on request with a checkpoint: the same command goes on, nothing has failed
         return status
-    return _with(status, ConditionType.FAILED, reason, event.message, now)
+    return with_condition(status, ConditionType.FAILED, reason, event.message, now)
 
 
 def _running(status: FineTuneJobStatus, message: str, now: datetime) -> FineTuneJobStatus:
-    return _with(status, ConditionType.RUNNING, "Running", message, now)
+    return with_condition(status, ConditionType.RUNNING, "Running", message, now)
 
 
-def _with(
+def with_condition(
     status: FineTuneJobStatus,
     kind: ConditionType,
     reason: str,
@@ -201,12 +205,13 @@ def _with(
     now: datetime,
     value: ConditionStatus = ConditionStatus.TRUE,
 ) -> FineTuneJobStatus:
+    """The status with one condition set, of the generation that the status is of."""
     condition = Condition(
         type=kind,
         status=value,
         reason=reason,
         message=message,
-        observed_generation=GENERATION,
+        observed_generation=status.observed_generation,
         last_transition_time=now,
     )
     conditions = set_condition(status.conditions, condition)

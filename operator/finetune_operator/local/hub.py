@@ -14,7 +14,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from finetune_operator.api.spec import HubSource
+from finetune_operator.api.sources import HubSource
 from finetune_operator.exceptions import FineTuneError, ModelUnreadableError, StorageFullError
 from finetune_operator.local.children import Notify
 from finetune_operator.local.files import is_full

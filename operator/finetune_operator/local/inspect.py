@@ -6,10 +6,11 @@ from pathlib import Path
 
 from finetune_operator.api.spec import FineTuneJobSpec
 from finetune_operator.exceptions import ModelUnreadableError
+from finetune_operator.lifecycle.facts import facts_of
 from finetune_operator.local.children import converse, module_command
 from finetune_operator.local.estimate import estimate_dataset
 from finetune_operator.local.model_store import CatalogueModel, ModelFolder
-from finetune_operator.planner.facts import DatasetFacts, Facts, ModelFacts
+from finetune_operator.planner.facts import Facts, ModelFacts
 from finetune_operator.renderers.trainer_config import render_data
 from finetune_operator.units import Bytes
 from finetune_trainer.events import Event, InspectionFacts
@@ -39,8 +40,8 @@ def data_files(spec: FineTuneJobSpec, folder: Path) -> DataFiles:
     """The job's data files as absolute paths."""
     held = spec.dataset.evaluation.source
     return DataFiles(
-        train=tuple((folder / source.path).resolve() for source in spec.dataset.train.files),
-        evaluation=(folder / held.path).resolve() if held is not None else None,
+        train=tuple((folder / source.here).resolve() for source in spec.dataset.train.files),
+        evaluation=(folder / held.here).resolve() if held is not None else None,
     )
 
 
@@ -70,21 +71,6 @@ def _read(spec: FineTuneJobSpec, files: DataFiles, model: ModelFolder) -> Inspec
     if not found:
         raise ModelUnreadableError(f"{model.path}: the inspection ended without an answer")
     return Inspected(facts=facts_of(found[0]), model=model.description, inspection=found[0])
-
-
-def facts_of(inspection: InspectionFacts) -> Facts:
-    """The planner's view of what was read."""
-    train = inspection.train
-    return Facts(
-        model=ModelFacts(config=json.loads(inspection.model_config_json), weight_bytes=Bytes(inspection.weight_bytes)),
-        dataset=DatasetFacts(
-            rows=train.rows,
-            tokens=train.lengths.total,
-            p50=train.lengths.p50,
-            p95=train.lengths.p95,
-            longest=train.lengths.max,
-        ),
-    )
 
 
 def _estimated(spec: FineTuneJobSpec, files: DataFiles, model: CatalogueModel) -> Inspected:

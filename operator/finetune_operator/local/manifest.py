@@ -1,9 +1,13 @@
 """A job's file as a FineTuneJob, or everything that is wrong with it."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from finetune_operator.api.base import Contradiction
 from finetune_operator.api.resource import FineTuneJob
+from finetune_operator.api.spec import FineTuneJobSpec
+from finetune_operator.api.surroundings import refused_here, refused_in_cluster
 from finetune_operator.constants import API_VERSION, KIND
 from finetune_operator.exceptions import InvalidManifestError
 from finetune_operator.local.document import Document, Fault, refusal
@@ -24,6 +28,39 @@ def read_job(path: Path) -> FineTuneJob:
     document = read_document(path, HEAD)
     _check_kind(document)
     return validate(document, FineTuneJob)
+
+
+def read_local_job(path: Path) -> FineTuneJob:
+    """The job of a file, for this machine.
+
+    Raises:
+        InvalidManifestError: as `read_job`, or it asks for what only a cluster has.
+    """
+    return _read_for(path, refused_here)
+
+
+def read_job_for_cluster(path: Path) -> FineTuneJob:
+    """The job of a file, for a cluster.
+
+    Raises:
+        InvalidManifestError: as `read_job`, or it names what is on this machine alone.
+    """
+    return _read_for(path, refused_in_cluster)
+
+
+def _read_for(path: Path, refused: Callable[[FineTuneJobSpec], tuple[Contradiction, ...]]) -> FineTuneJob:
+    document = read_document(path, HEAD)
+    _check_kind(document)
+    job = validate(document, FineTuneJob)
+    faults = [_fault(document, c) for c in refused(job.spec)]
+    if faults:
+        raise refusal(document.name, faults)
+    return job
+
+
+def _fault(document: Document, found: Contradiction) -> Fault:
+    place = ("spec", *found.at)
+    return Fault(line=document.line(place), place=place, sentence=found.sentence)
 
 
 def _check_kind(document: Document) -> None:

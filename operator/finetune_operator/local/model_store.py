@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
-from finetune_operator.api.spec import ModelSource
+from finetune_operator.api.sources import ModelSource
 from finetune_operator.exceptions import ModelUnreadableError, StorageFullError
 from finetune_operator.local.children import Notify, converse, module_command
 from finetune_operator.planner.catalogue import find_config

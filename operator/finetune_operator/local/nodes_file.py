@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from finetune_operator.api.base import ApiModel, Contradiction, DecimalString, refusal, refuse, within
+from finetune_operator.api.base import ApiModel, Contradiction, DecimalString, Within, refusal, refuse
 from finetune_operator.api.spec import Accelerator, Name
 from finetune_operator.local.document import Document
 from finetune_operator.local.faults import validate
@@ -75,7 +75,7 @@ class Node(ApiModel):
     nvme: bool = False
     """Has a local NVMe disk."""
     price_per_device_hour: (
-        Annotated[DecimalString, within(lambda x: x <= 1e6, 'is more than a million; write for example "0.75"')] | None
+        Annotated[DecimalString, Within('is more than a million; write for example "0.75"', at_most=1e6)] | None
     ) = None
     """In any currency."""
 

@@ -91,10 +91,10 @@ def output_folder(job: FineTuneJob, folder: Path) -> Path:
         OutputConflictError: the system can't make a path of it.
     """
     try:
-        return (folder / job.spec.output.path).resolve()
+        return (folder / job.spec.output.here).resolve()
     except (OSError, RuntimeError) as e:
         raise OutputConflictError(
-            f"spec.output.path: {job.spec.output.path} can't be used as a path ({e}); write another one"
+            f"spec.output.path: {job.spec.output.here} can't be used as a path ({e}); write another one"
         ) from e
 
 

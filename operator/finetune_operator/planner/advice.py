@@ -10,7 +10,7 @@ from finetune_operator.api.spec import Accelerator, Method
 from finetune_operator.api.status import Offload
 from finetune_operator.planner.candidates import strategies
 from finetune_operator.planner.capacity import Device, NodeClass
-from finetune_operator.planner.checks import disk_bytes
+from finetune_operator.planner.checks import HOST_RESERVE, disk_bytes
 from finetune_operator.planner.deferred import Remembered
 from finetune_operator.planner.memory import host_of
 from finetune_operator.planner.naming import option_id
@@ -39,9 +39,6 @@ COUNTS: Final = ((1, 1), (1, 2), (1, 4), (1, 8), (2, 8), (4, 8), (8, 8), (16, 8)
 CORES_PER_DEVICE: Final = 8
 """Cores for each device: its process, data, and a CPU optimizer where one is used."""
 
-READ_RAM: Final = 5 * GIB
-"""RAM for each process while it reads weights: the largest file that transformers writes, mapped as a whole."""
-
 COMFORT: Final = 0.8
 """Share of the memory that recommended hardware uses at most."""
 
@@ -67,15 +64,26 @@ _Settings = Remembered[tuple[int, int, int, Offload], tuple[Place, Setting]]
 """By nodes, devices a node, stage and offload: what all methods have in common."""
 
 
-def advise(question: Question) -> Mapping[Method, Advice]:
-    """Hardware for each method that is asked about, where any would do."""
+Advices = Remembered[Method, Advice | None]
+"""By method, of those that are asked about: found when it is first looked up; None where no hardware would do."""
+
+
+def prepare_advice(question: Question) -> Advices:
+    """Advice to look up, since most of it is never told."""
     kind = question.spec.hardware.accelerator or Accelerator.GPU
-    places = Remembered(partial(_set, question, Remembered(partial(_node, kind))))
-    found = {m: _for_method(question, w, places) for m, w in question.workloads.items()}
-    return {m: advice for m, advice in found.items() if advice is not None}
+    return Remembered(
+        partial(_for_method, question, Remembered(partial(_set, question, Remembered(partial(_node, kind)))))
+    )
 
 
-def _for_method(question: Question, workload: Workload, places: _Settings) -> Advice | None:
+def advise(question: Question, advices: Advices | None = None) -> Mapping[Method, Advice]:
+    """Hardware for each method that is asked about, where any would do."""
+    known = prepare_advice(question) if advices is None else advices
+    return {m: advice for m in question.workloads if (advice := known[m]) is not None}
+
+
+def _for_method(question: Question, places: _Settings, method: Method) -> Advice | None:
+    workload = question.workloads[method]
     ways = list(_ways(question, workload, places))
     minimum = _cheapest(question, workload, ways, 1.0)
     if minimum is None:
@@ -165,7 +173,7 @@ def _hardware(question: Question, shape: Shape) -> Hardware:
     disk = 2 * question.architecture.total_parameters + disk_bytes(question, shape.workload, shape.place.sharding)
     place, kind = shape.place, shape.place.node_class.device.accelerator
     on_cpu, counts = kind is Accelerator.CPU, (place.nodes, place.devices_per_node)
-    ram = shape.size * GIB if on_cpu else common_ram(host_of(shape.workload, shape.setting), place.devices_per_node)
+    ram = shape.size * GIB if on_cpu else common_ram(host_of(shape.workload, shape.setting))
     tag = "cpu" if on_cpu else f"{shape.size}g"
     return Hardware(
         option=option_id(shape.workload.method, (place.stage, place.offload), counts, tag, kind),
@@ -180,9 +188,9 @@ def _hardware(question: Question, shape: Shape) -> Hardware:
     )
 
 
-def common_ram(host: int, processes: int) -> int:
-    """RAM of a node on which so much is needed; beyond what is common, what it takes."""
-    need = (host + READ_RAM * processes) / RAM_FREE
+def common_ram(host: int) -> int:
+    """RAM of a node on which so much is needed, as its check judges it; beyond what is common, what it takes."""
+    need = host / (RAM_FREE * (1 - HOST_RESERVE))
     return next((s * GIB for s in RAM_SIZES if s * GIB >= need), _round_up(int(need), 1024 * GIB))
 
 

@@ -1,6 +1,7 @@
 """Every way worth judging: method, ZeRO stage, offload, class of nodes, nodes, devices a node."""
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Final, NamedTuple
 
 from finetune_operator.api.spec import Accelerator, Hardware, Method
@@ -66,12 +67,10 @@ def enumerate_candidates(method: Method | None, hardware: Hardware, capacity: Ca
     shapes = tuple(_shapes(hardware, capacity))
     return tuple(
         [
-            Candidate(
-                f"{strategy_name(chosen, stage, offload)}-{name}", chosen, stage, offload, node_class, nodes, devices
-            )
+            Candidate(f"{strategy}-{name}", chosen, stage, offload, node_class, nodes, devices)
             for chosen in ordered
             for name, node_class, nodes, devices in shapes
-            for stage, offload in strategies(chosen, node_class.device.accelerator, nodes * devices)
+            for strategy, stage, offload in _named(chosen, node_class.device.accelerator, nodes * devices > 1)
         ]
     )
 
@@ -95,6 +94,13 @@ def strategies(method: Method, kind: Accelerator, world: int) -> Sequence[tuple[
     if method is Method.QLORA:
         return QUANTIZED_ALONE if world == 1 else QUANTIZED_TOGETHER
     return ADAPTER_ALONE if world == 1 else ADAPTER_TOGETHER
+
+
+@cache
+def _named(method: Method, kind: Accelerator, together: bool) -> tuple[tuple[str, int, Offload], ...]:  # noqa: FBT001  a key
+    """The same with what ids call them."""
+    found = strategies(method, kind, 2 if together else 1)
+    return tuple((strategy_name(method, stage, offload), stage, offload) for stage, offload in found)
 
 
 def device_counts(node_class: NodeClass, hardware: Hardware) -> tuple[tuple[int, int], ...]:

@@ -1,7 +1,7 @@
 """Reasons against a way, cheapest first; the first that holds is told."""
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -35,10 +35,12 @@ that we know, Llama 3's, has 17 MB."""
 
 
 class Objection(NamedTuple):
-    """What stands against a way; put into words only where it is told, since most of a large cluster's never are."""
+    """What stands against a way, or several alike; put into words only where it is told, since most of a large
+    cluster's never are.
+    """
 
     reason: RejectionReason
-    tell: Callable[[], Rejection]
+    tell: Callable[[Candidate], Rejection]
     need: int | None = None
     have: int | None = None
 
@@ -57,16 +59,13 @@ class Sizing(NamedTuple):
     workload: Workload
     kind: Kind
     sized: Sized
+    usable: int
+    """Bytes of a device that plans may use."""
 
     @property
     def place(self) -> Place:
         """Where it is to run."""
         return place_of(spread_of(self.candidate), self.candidate.node_class, self.kind)
-
-    @property
-    def usable(self) -> int:
-        """Bytes of a device that plans may use."""
-        return usable_bytes(self.kind.device, self.kind.margin)
 
 
 class Verdict(NamedTuple):
@@ -80,7 +79,7 @@ class Verdict(NamedTuple):
     @property
     def rejection(self) -> Rejection | None:
         """The objection in words."""
-        return None if self.objection is None else self.objection.tell()
+        return None if self.objection is None else self.objection.tell(self.candidate)
 
 
 _Check = Callable[[Question, Sizing], Objection | None]
@@ -118,7 +117,8 @@ def _judge_alike(question: Question, alike: Sequence[Candidate], checks: Sequenc
     for check in BEFORE_SIZING:
         unfit = check(question, alike[0])
         if unfit is not None:
-            return [Verdict(c, None, Objection(unfit.reason, partial(unfit.tell, question, c))) for c in alike]
+            objection = Objection(unfit.reason, partial(unfit.tell, question))
+            return [Verdict(c, None, objection) for c in alike]
     return [Verdict(s.candidate, s, _object(question, s, checks)) for s in _size(question, alike)]
 
 
@@ -137,7 +137,8 @@ def _size(question: Question, alike: Sequence[Candidate]) -> list[Sizing]:
     precision = resolve_precision(training.precision, device) or PrecisionUsed.FP32
     kind = Kind(device, node_class.cores, precision, question.margin)
     solutions = solutions_of(workload, kind, question.data, training.batch_size, training.epochs)
-    return [Sizing(c, workload, kind, solutions.at(spread_of(c), node_class)) for c in alike]
+    usable = usable_bytes(device, question.margin)
+    return [Sizing(c, workload, kind, solutions.at(spread_of(c), node_class), usable) for c in alike]
 
 
 def spread_of(candidate: Candidate) -> Spread:
@@ -250,7 +251,7 @@ def fits_device(question: Question, sizing: Sizing) -> Objection | None:
     if need <= usable:
         return None
     have = free if need > free else usable
-    return Objection(RejectionReason.OUT_OF_MEMORY, lambda: _tell_memory(sizing, need, have), need, have)
+    return Objection(RejectionReason.OUT_OF_MEMORY, lambda _: _tell_memory(sizing, need, have), need, have)
 
 
 def _tell_memory(sizing: Sizing, need: int, have: int) -> Rejection:
@@ -279,7 +280,7 @@ def fits_host(question: Question, sizing: Sizing) -> Objection | None:
     need, have = sizing.sized.host, int(node_class.free_ram * (1 - HOST_RESERVE))
     if need <= have:
         return None
-    return Objection(RejectionReason.OUT_OF_HOST_MEMORY, lambda: _tell_host(sizing, need, have), need, have)
+    return Objection(RejectionReason.OUT_OF_HOST_MEMORY, lambda _: _tell_host(sizing, need, have), need, have)
 
 
 def _tell_host(sizing: Sizing, need: int, have: int) -> Rejection:
@@ -302,7 +303,7 @@ def fits_disk(question: Question, sizing: Sizing) -> Objection | None:
     have = sizing.candidate.node_class.disk
     if need <= have:
         return None
-    return Objection(RejectionReason.OUT_OF_DISK, lambda: _tell_disk(question, sizing, need), need, have)
+    return Objection(RejectionReason.OUT_OF_DISK, lambda _: _tell_disk(question, sizing, need), need, have)
 
 
 def _tell_disk(question: Question, sizing: Sizing, need: int) -> Rejection:
@@ -321,9 +322,15 @@ def _tell_disk(question: Question, sizing: Sizing, need: int) -> Rejection:
 
 def disk_bytes(question: Question, workload: Workload, sharding: Sharding) -> int:
     """What a run writes at most: kept checkpoints and one in the making, the staged result and the result."""
-    result = ELEMENT_BYTES[sharding.precision] * workload.trainable + SMALL_FILES
-    checkpoint = result + _engine_bytes(workload, sharding)
+    result, checkpoint = _written(workload, sharding)
     return (question.spec.training.checkpoint.keep + 1) * checkpoint + 2 * result
+
+
+@lru_cache(maxsize=4096)
+def _written(workload: Workload, sharding: Sharding) -> tuple[int, int]:
+    """Bytes of the result and of one checkpoint."""
+    result = ELEMENT_BYTES[sharding.precision] * workload.trainable + SMALL_FILES
+    return result, result + _engine_bytes(workload, sharding)
 
 
 def _engine_bytes(workload: Workload, sharding: Sharding) -> int:
@@ -358,7 +365,7 @@ def within_hourly_cost(question: Question, sizing: Sizing) -> Objection | None:
 
 
 def _objection(found: Rejection | None) -> Objection | None:
-    return None if found is None else Objection(found.reason, lambda: found)
+    return None if found is None else Objection(found.reason, lambda _: found)
 
 
 def cost_of(sizing: Sizing) -> Interval | None:

@@ -92,7 +92,7 @@ _TABLE: Final[tuple[tuple[str, int, bool, int, int, int | None], ...]] = (
     ("MI355X", 2300, True, 294896, 8000, None),
     ("MI325X", 1307, True, 262128, 6000, None),
     ("MI300X", 1307, True, 196592, 5300, None),
-    ("MI250", 362, True, 65520, 1638, None),
+    ("MI250", 181, True, 65520, 1638, None),
 )
 """Name, 10^12 operations a second, bfloat16, memory in MiB, 10^9 bytes a second of the memory and of the link. Laptop
 cards are scaled from the desktop's by cores and clock."""

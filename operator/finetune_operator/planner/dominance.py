@@ -77,30 +77,19 @@ def contend(way: Candidate | Plan, seconds: float, spent: float | None, *, tight
     """What is compared of a way that takes so many seconds of training and so much money."""
     node_class, world, method = way.node_class, way.world, way.method
     wait, price = START_SECONDS + seconds, node_class.price_per_device_hour
-    return Contender(
-        id=way.id,
-        method=method,
-        offload=way.offload,
-        node_class=node_class,
-        world=world,
-        size=device_size(node_class),
-        seconds=seconds,
-        spent=spent,
-        tight=tight,
-        standing=STANDING[method],
-        wait=wait,
-        cost=None if price is None else price * world * wait / 3600,
-    )
+    cost = None if price is None else price * world * wait / 3600
+    size, standing = device_size(node_class), STANDING[method]
+    return Contender(way.id, method, way.offload, node_class, world, size, seconds, spent, tight, standing, wait, cost)
 
 
 def outdoes(better: Contender, other: Contender) -> bool:
     """Whether the other way is no better than this one in anything that matters."""
     return (
         better.standing >= other.standing
-        and (better.method is Method.FULL) is (other.method is Method.FULL)
         and (other.tight or not better.tight)
         and _as_fast(better, other)
         and _as_frugal(better, other)
+        and (better.method is Method.FULL) is (other.method is Method.FULL)
         and better.id != other.id
     )
 
@@ -114,7 +103,7 @@ def _as_fast(better: Contender, other: Contender) -> bool:
 def _as_frugal(better: Contender, other: Contender) -> bool:
     if better.world > other.world and not _waits_for_ram(other, better):
         return False
-    if _same_class(better.node_class, other.node_class) or other.wait > PATIENCE * better.wait:
+    if same_class(better.node_class, other.node_class) or other.wait > PATIENCE * better.wait:
         return True
     cost, other_cost = better.cost, other.cost
     if cost is not None and other_cost is not None:
@@ -122,7 +111,8 @@ def _as_frugal(better: Contender, other: Contender) -> bool:
     return better.size <= other.size
 
 
-def _same_class(one: NodeClass, other: NodeClass) -> bool:
+def same_class(one: NodeClass, other: NodeClass) -> bool:
+    """Whether they are equal."""
     # names tell nearly all classes apart, and comparing whole ones is slow
     return one is other or (one.name == other.name and one == other)
 

@@ -234,7 +234,7 @@ def _host(known: _Known) -> Line | None:
     what = "1 process" if ranks == 1 else f"{ranks} processes"
     state = "gradients, optimizer state and 32-bit copies; pinned buffers are powers of two"
     moved = {
-        Offload.NONE: "",
+        Offload.NONE: ", and the file of weights that is being read",
         Offload.OPTIMIZER: f", with {state}",
         Offload.PARAMETERS: f", with weights, {state}",
     }

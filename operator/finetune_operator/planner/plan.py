@@ -35,6 +35,7 @@ class RejectionReason(StrEnum):
     TOO_EXPENSIVE = "TooExpensive"
     PRICE_UNKNOWN = "PriceUnknown"
     UNSUPPORTED_ACCELERATOR = "UnsupportedAccelerator"
+    UNSUPPORTED_OFFLOAD = "UnsupportedOffload"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +196,13 @@ class PlanSet:
     """Viable too, but no better than a listed one in anything that matters; may be chosen all the same."""
     other_rejected: Sequence[Rejection] = ()
     """All other rejections, so that whichever option is named gets an answer."""
+
+    turned_down: Sequence[Plan] = ()
+    """What rejected ways would take that were sized before something was found against them; none of them may run."""
+
+    def sized(self, option: str) -> Plan | None:
+        """The way of that id with its sizes though it isn't viable; None where it is, or where nothing was sized."""
+        return next((p for p in self.turned_down if p.id == option), None)
 
     def find(self, option: str) -> Plan | None:
         """The viable plan with that id; `recommended` is the first."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from finetune_operator.api.spec import Accelerator, FineTuneJobSpec, Method
-from finetune_operator.planner.advice import advise
+from finetune_operator.planner.advice import Advices, advise, prepare_advice
 from finetune_operator.planner.candidates import enumerate_candidates
 from finetune_operator.planner.capacity import Capacity
 from finetune_operator.planner.checks import NEEDS_HARDWARE, Sizing, Verdict, cost_of, disk_bytes, judge_all
@@ -21,7 +21,7 @@ from finetune_operator.planner.rejections import instructive, lacks_hardware, wi
 from finetune_operator.planner.remedies import Judged, with_remedy
 from finetune_operator.planner.serving import describe_serving
 from finetune_operator.planner.solver import is_tight
-from finetune_operator.planner.unsupported import without_support
+from finetune_operator.planner.unsupported import without_nvme, without_support
 from finetune_operator.units import Bytes
 
 LEARNING_RATES: Final = {Method.FULL: "1e-5", Method.LORA: "2e-4", Method.QLORA: "2e-4", Method.DORA: "2e-4"}
@@ -52,7 +52,7 @@ def plan(spec: FineTuneJobSpec, facts: Facts, capacity: Capacity) -> PlanSet:
         DatasetInvalidError: there are no rows.
     """
     question = pose(spec, facts, capacity)
-    advice = advise(question)
+    advice = prepare_advice(question)
     candidates = enumerate_candidates(spec.method, spec.hardware, capacity)
     verdicts = judge_all(question, candidates)
     viable = [v.sizing for v in verdicts if v.objection is None and v.sizing is not None]
@@ -60,34 +60,41 @@ def plan(spec: FineTuneJobSpec, facts: Facts, capacity: Capacity) -> PlanSet:
     listed, unlisted = rank(map(_contender, viable), lambda way: _plan(question, sizings[way.id]))
     told, untold = instructive(verdicts, spec.plan.option)
     helped = _with_remedies(question, verdicts, told, advice)
-    lacking = {} if listed or not lacks_hardware(verdicts) else advice
+    lacking = {} if listed or not lacks_hardware(verdicts) else advise(question, advice)
     return PlanSet(
         viable=listed,
-        rejected=(helped or without_devices(spec.hardware, capacity)) + without_support(capacity),
+        rejected=(helped or without_devices(spec.hardware, capacity))
+        + without_nvme(verdicts)
+        + without_support(capacity),
         advice=_lightest(lacking),
         hardware=lacking,
         unlisted=unlisted,
         other_rejected=_with_hardware(verdicts, untold, advice),
+        turned_down=Deferred(lambda: tuple(_turned_down(question, verdicts))),
     )
 
 
+def _turned_down(question: Question, verdicts: Sequence[Verdict]) -> Iterator[Plan]:
+    for verdict in verdicts:
+        if verdict.objection is not None and verdict.sizing is not None:
+            yield _plan(question, verdict.sizing)
+
+
 def _with_remedies(
-    question: Question, verdicts: Sequence[Verdict], told: Sequence[Rejection], advice: Mapping[Method, Advice]
+    question: Question, verdicts: Sequence[Verdict], told: Sequence[Rejection], advice: Advices
 ) -> tuple[Rejection, ...]:
     judged = Judged(question, verdicts)
     sized = {v.candidate.id: v.sizing for v in verdicts if v.sizing is not None}
     return tuple(with_remedy(question, judged, sized[r.option], r, advice) if r.option in sized else r for r in told)
 
 
-def _with_hardware(
-    verdicts: Sequence[Verdict], untold: Sequence[Rejection], advice: Mapping[Method, Advice]
-) -> Deferred[Rejection]:
+def _with_hardware(verdicts: Sequence[Verdict], untold: Sequence[Rejection], advice: Advices) -> Deferred[Rejection]:
     """Rejections that are only told when they are asked for: with the hardware that the method takes."""
 
     def helped() -> Iterator[Rejection]:
         methods = {v.candidate.id: v.candidate.method for v in verdicts}
         for found in untold:
-            hardware = advice.get(methods[found.option]) if found.reason in NEEDS_HARDWARE else None
+            hardware = advice[methods[found.option]] if found.reason in NEEDS_HARDWARE else None
             yield found if hardware is None else replace(found, advice=hardware)
 
     return Deferred(lambda: tuple(helped()))

@@ -1,7 +1,7 @@
 """Which rejections are worth reading."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
@@ -44,18 +44,20 @@ def instructive(verdicts: Sequence[Verdict], chosen: str | None) -> tuple[tuple[
     shape on several classes. What lacks least comes first, but before all else the one that was chosen.
     """
     told = [_alike(members) for _, members in groupby(sorted(_telling(verdicts), key=_saying), key=_saying)]
-    named = [] if chosen is None else [o.tell() for option, o in _objected(verdicts) if option == chosen]
+    named = (
+        [] if chosen is None else [r for v in verdicts if v.candidate.id == chosen and (r := v.rejection) is not None]
+    )
     spoken = {r.option for r in named}
     # a limit is told before a lack of memory: what it turns down would fit
     rest = sorted(told, key=lambda r: (r.reason not in LIMITS, lack(r), r.option))
     ordered = named + [r for r in rest if r.option not in spoken]
     listed = tuple(ordered[:MAX_REJECTED])
     names = {r.option for r in listed}
-    return listed, Deferred(lambda: tuple(o.tell() for option, o in _objected(verdicts) if option not in names))
+    return listed, Deferred(lambda: tuple(_told(verdicts, names)))
 
 
-def _objected(verdicts: Sequence[Verdict]) -> Iterator[tuple[str, Objection]]:
-    return ((v.candidate.id, v.objection) for v in verdicts if v.objection is not None)
+def _told(verdicts: Sequence[Verdict], but: Collection[str]) -> Iterator[Rejection]:
+    return (r for v in verdicts if v.candidate.id not in but and (r := v.rejection) is not None)
 
 
 def _telling(verdicts: Sequence[Verdict]) -> Iterator[Verdict]:
@@ -107,7 +109,7 @@ def _saying(verdict: Verdict) -> tuple[str, ...]:
     """What is equal where the same would be said."""
     c, found = verdict.candidate, verdict.objection
     if found is None or found.need is None:
-        return ("", found.reason.value, found.tell().message) if found is not None else ("",)
+        return ("", found.reason.value, found.tell(c).message) if found is not None else ("",)
     method = Method.LORA if c.method is Method.DORA else c.method
     shape = f"{c.zero_stage} {c.offload.value} {c.nodes} {c.devices_per_node} {c.node_class.device.accelerator.value}"
     return method.value, found.reason.value, shape
@@ -116,8 +118,8 @@ def _saying(verdict: Verdict) -> tuple[str, ...]:
 def _alike(members: Iterable[Verdict]) -> Rejection:
     """The one that lacks least stands for all; a plain LoRA before a DoRA."""
     group = sorted(members, key=lambda v: (v.candidate.method is Method.DORA, _lacking(v), v.candidate.id))
-    told = [(v.candidate.id, v.objection) for v in group if v.objection is not None]
-    return replace(told[0][1].tell(), likewise=tuple(option for option, _ in told[1:]))
+    told = next(r for v in group if (r := v.rejection) is not None)
+    return replace(told, likewise=tuple(v.candidate.id for v in group[1:]))
 
 
 def lack(found: Rejection | Objection) -> float:

@@ -1,16 +1,17 @@
 """The one change that would make a rejected way fit: the least harmful first, each found by estimating again."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from finetune_operator.api.spec import Accelerator, Method
 from finetune_operator.api.spec import Hardware as AskedHardware
 from finetune_operator.api.status import Offload
-from finetune_operator.planner.advice import RAM_FREE, common_ram
+from finetune_operator.planner.advice import RAM_FREE, Advices, common_ram
 from finetune_operator.planner.candidates import Candidate, enumerate_candidates
 from finetune_operator.planner.capacity import NodeClass
-from finetune_operator.planner.checks import NEEDS_HARDWARE, Sizing, Verdict, judge
+from finetune_operator.planner.checks import HOST_RESERVE, NEEDS_HARDWARE, Sizing, Verdict, judge
+from finetune_operator.planner.dominance import same_class
 from finetune_operator.planner.plan import Advice, Hardware, MemoryEstimate, Rejection, RejectionReason
 from finetune_operator.planner.question import Question
 from finetune_operator.planner.sentences import plural
@@ -64,7 +65,7 @@ class Judged:
         return self._widened[node_class]
 
     def _on(self, candidate: Candidate) -> Iterator[Sizing]:
-        known = [v for v in self._verdicts if v.candidate.node_class == candidate.node_class]
+        known = [v for v in self._verdicts if same_class(v.candidate.node_class, candidate.node_class)]
         for verdict in (*known, *self._beyond(candidate, {v.candidate.id for v in known})):
             if verdict.objection is None and verdict.sizing is not None:
                 yield verdict.sizing
@@ -76,7 +77,7 @@ class Judged:
             return
         question = _widen(self._question)
         for other in enumerate_candidates(None, question.spec.hardware, question.capacity):
-            if other.node_class == candidate.node_class and other.id not in known:
+            if same_class(other.node_class, candidate.node_class) and other.id not in known:
                 yield judge(question, other)
 
 
@@ -91,13 +92,11 @@ def _widen(question: Question) -> Question:
     return replace(question, spec=spec.model_copy(update={"method": None, "hardware": free}), workloads=every)
 
 
-def with_remedy(
-    question: Question, judged: Judged, sizing: Sizing, found: Rejection, advice: Mapping[Method, Advice]
-) -> Rejection:
+def with_remedy(question: Question, judged: Judged, sizing: Sizing, found: Rejection, advice: Advices) -> Rejection:
     """The rejection with the one change that would help, and the hardware that its method takes."""
     if found.reason not in NEEDS_HARDWARE:
         return found
-    hardware = advice.get(sizing.candidate.method)
+    hardware = advice[sizing.candidate.method]
     near = Near(question=question, sizing=sizing, others=judged.viable(sizing.candidate))
     changes = (change(near) for change in (IN_MEMORY if found.reason is RejectionReason.OUT_OF_MEMORY else IN_RAM))
     first = next((c for c in changes if c), _other_hardware(sizing, found, hardware))
@@ -107,8 +106,7 @@ def with_remedy(
 def _other_hardware(sizing: Sizing, found: Rejection, hardware: Advice | None) -> str:
     """More RAM where that lacks; else the recommended kind, or the least for a way that offloads, which does so too."""
     if found.reason is RejectionReason.OUT_OF_HOST_MEMORY:
-        ram = common_ram(sizing.sized.host, sizing.place.devices_per_node)
-        return f"nodes with {ram // GIB} GiB of RAM"
+        return f"nodes with {common_ram(sizing.sized.host) // GIB} GiB of RAM"
     if hardware is None:
         return ""
     offloads = sizing.candidate.offload is not Offload.NONE
@@ -210,13 +208,18 @@ def _more_devices(near: Near) -> str:
 
 
 def _lighter_method(near: Near) -> str:
+    found = _lighter(near)
+    return f"{found.candidate.method.value} ({_option(found)})" if found is not None else ""
+
+
+def _lighter(near: Near) -> Sizing | None:
     """On the same devices; LoRA in place of Full only where LoRA isn't asked about, and so isn't in the list."""
     c = near.candidate
     lighter = LIGHTER.get(c.method)
     if lighter is None or (c.method is Method.FULL and lighter in near.question.workloads):
-        return ""
+        return None
     same = (s for s in near.others if s.candidate.method is lighter and _counts(s) == (c.nodes, c.devices_per_node))
-    return next((f"{lighter.value} ({_option(s)})" for s in same), "")
+    return next(same, None)
 
 
 def _least(near: Near, workload: Workload, length: int) -> MemoryEstimate:
@@ -233,7 +236,44 @@ def _option(sizing: Sizing, each: str = "") -> str:
     return f"{sizing.candidate.id}: {gib(Bytes(sizing.sized.total))}{each}{tight}"
 
 
-IN_RAM: Final[tuple[Callable[[Near], str], ...]] = (_higher_stage, _more_devices, _lighter_method)
+def _freed_ram(near: Near) -> str:
+    """The same node without what others hold of its RAM."""
+    node_class = near.place.node_class
+    held = node_class.ram - node_class.free_ram
+    if held <= 0 or near.sizing.sized.host > node_class.ram * RAM_FREE * (1 - HOST_RESERVE):
+        return ""
+    return f"the {gib(held)} of RAM that others use of it, freed"
+
+
+def _less_in_ram(near: Near) -> str:
+    """The same method on the same devices with less of it in RAM, the least offloaded first."""
+    found = _same_devices(near)
+    least = min(found, key=lambda s: (s.candidate.offload is not Offload.NONE, s.sized.host), default=None)
+    if least is None:
+        return ""
+    stage = f" with ZeRO-{least.candidate.zero_stage}" if least.candidate.zero_stage else ""
+    kept = "without offloading" if least.candidate.offload is Offload.NONE else "with less of it offloaded"
+    return f"{kept}{stage} ({_in_ram(least)})"
+
+
+def _other_devices(near: Near) -> str:
+    """The same method on more devices of the class, which share what is offloaded; else on fewer."""
+    c = near.candidate
+    found = [s for s in near.others if s.candidate.method is c.method and s.candidate.world != c.world]
+    least = min(found, key=lambda s: (s.candidate.world < c.world, abs(s.candidate.world - c.world)), default=None)
+    return f"{plural(least.candidate.world, 'device')} ({_in_ram(least)})" if least is not None else ""
+
+
+def _lighter_in_ram(near: Near) -> str:
+    found = _lighter(near)
+    return f"{found.candidate.method.value} ({_in_ram(found)})" if found is not None else ""
+
+
+def _in_ram(sizing: Sizing) -> str:
+    return f"{sizing.candidate.id}: {gib(sizing.sized.host)} of RAM a node"
+
+
+IN_RAM: Final[tuple[Callable[[Near], str], ...]] = (_freed_ram, _less_in_ram, _other_devices, _lighter_in_ram)
 """What helps where a node's RAM is too small."""
 
 IN_MEMORY: Final[tuple[Callable[[Near], str], ...]] = (

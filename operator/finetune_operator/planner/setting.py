@@ -1,6 +1,5 @@
 """How a workload is run: all that its memory depends on beside the workload."""
 
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from finetune_operator.api.spec import Accelerator
@@ -21,9 +20,8 @@ class Cut(NamedTuple):
     checkpointing: Checkpointing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """How a workload is run: everything that memory depends on."""
+class Setting(NamedTuple):
+    """How a workload is run: everything that memory depends on; a plain tuple, since planning makes hundreds."""
 
     accelerator: Accelerator
     sharding: Sharding

@@ -1,6 +1,6 @@
 """Micro-batch, accumulation and checkpointing of a way: the fastest setting that fits, found and not guessed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from operator import itemgetter
@@ -179,8 +179,11 @@ class _Layout(NamedTuple):
     settings: Remembered[Cut, Setting]
 
 
-def _lay_out(workload: Workload, place: Place, length: int, batch: int) -> _Layout:
-    cuts, settings = _cuts(batch // place.world, length), Remembered(partial(_setting, place, place.sharding, length))
+def _lay_out(workload: Workload, spread: Spread, kind: Kind, length: int, batch: int) -> _Layout:
+    stage, offload, nodes, ranks = spread
+    sharding = Sharding(stage, offload, nodes * ranks, kind.precision)
+    cuts = _cuts(batch // sharding.world, length)
+    settings = Remembered(partial(_setting, kind.device, sharding, ranks, length))
     first = settings[cuts[0]]
     states = device_states(workload, first.sharding)
     needs = Remembered(device_needs(workload, first, states))
@@ -212,25 +215,23 @@ class Solutions:
         """The setting for that spread over a class of this kind."""
         found = self._found.get(spread)
         if found is None:
-            found = self._found[spread] = self._solve(self._layout(spread, node_class), node_class)
+            found = self._found[spread] = self._solve(self._layout(spread), node_class)
         return found
 
-    def _layout(self, spread: Spread, node_class: NodeClass) -> _Layout:
+    def _layout(self, spread: Spread) -> _Layout:
         found = self._layouts.get(spread)
         if found is None:
-            place = place_of(spread, node_class, self._kind)
-            found = self._layouts[spread] = _lay_out(self._workload, place, self._data.longest, self._batch)
+            found = _lay_out(self._workload, spread, self._kind, self._data.longest, self._batch)
+            self._layouts[spread] = found
         return found
 
     def _solve(self, layout: _Layout, node_class: NodeClass) -> Sized:
         # where its state alone is too much for a device, it is so whatever the cut
         cuts = layout.cuts if layout.state <= self._usable else layout.cuts[:1]
         course, stretch = self._course, self._course.stretch(layout.settings[cuts[0]], node_class)
-        steps, seconds = course.steps, course.step_seconds(cuts, stretch)
-        tried = list(map(_Tried, [each * steps for each in seconds], seconds, cuts))
-        chosen = _search(tried, self._usable, self._roomy, layout.needs.__getitem__) if len(tried) > 1 else tried[0]
-        pace = course.pace(chosen.step_seconds, stretch)
-        return Sized(self._workload, layout.settings[chosen.cut], layout.needs[chosen.cut], pace)
+        tried = list(zip(course.step_seconds(cuts, stretch), cuts, strict=True))
+        seconds, cut = _search(tried, self._usable, self._roomy, layout.needs) if len(tried) > 1 else tried[0]
+        return Sized(self._workload, layout.settings[cut], layout.needs[cut], course.pace(seconds, stretch))
 
 
 solutions_of = lru_cache(maxsize=1024)(Solutions)
@@ -250,15 +251,11 @@ def place_of(spread: Spread, node_class: NodeClass, kind: Kind) -> Place:
     )
 
 
-class _Tried(NamedTuple):
-    """A way to cut the rows, with its time."""
-
-    seconds: float
-    step_seconds: float
-    cut: Cut
+_Tried = tuple[float, Cut]
+"""Seconds of a step, and how the rows are cut for it."""
 
 
-def _search(tried: Sequence[_Tried], usable: int, roomy: float, need: Callable[[Cut], int]) -> _Tried:
+def _search(tried: Sequence[_Tried], usable: int, roomy: float, needs: Mapping[Cut, int]) -> _Tried:
     """The one to take, by its time and what it needs of a device; the first is the one that usually needs least.
 
     What needs no more than `usable` fits, and what needs no more than `roomy` isn't tight.
@@ -266,15 +263,16 @@ def _search(tried: Sequence[_Tried], usable: int, roomy: float, need: Callable[[
     best, held, fastest = None, 0, 0.0
     small, least = tried[0], None
     for one in sorted(tried, key=itemgetter(0)):
-        if best is not None and one.seconds > fastest * (ROOM_TIME if held > roomy else SAME_TIME):
+        seconds, cut = one
+        if best is not None and seconds > fastest * (ROOM_TIME if held > roomy else SAME_TIME):
             break
-        total = need(one.cut)
+        total = needs[cut]
         if total > usable:
             if least is None or total < least or (total == least and one is tried[0]):
                 small, least = one, total
         elif best is None:
-            best, held, fastest = one, total, one.seconds
-        elif one.seconds <= SAME_TIME * fastest:
+            best, held, fastest = one, total, seconds
+        elif seconds <= SAME_TIME * fastest:
             best, held = (one, total) if total < held else (best, held)
         elif total <= roomy:
             best, held = one, total
@@ -288,7 +286,8 @@ def least_memory(workload: Workload, place: Place, length: int, batch: int) -> M
 
 def least_setting(place: Place, length: int, batch: int) -> Setting:
     """That setting, whatever the workload."""
-    return _setting(place, place.sharding, length, _cuts(batch // place.world, length)[0])
+    cut = _cuts(batch // place.world, length)[0]
+    return _setting(place.node_class.device, place.sharding, place.devices_per_node, length, cut)
 
 
 def total_of(workload: Workload, setting: Setting) -> int:
@@ -298,15 +297,15 @@ def total_of(workload: Workload, setting: Setting) -> int:
 
 def settings_of(place: Place, length: int, batch: int) -> tuple[Setting, ...]:
     """Every setting of a place; first the one that usually needs the least memory."""
-    return tuple(_setting(place, place.sharding, length, cut) for cut in _cuts(batch // place.world, length))
+    device, ranks = place.node_class.device, place.devices_per_node
+    return tuple(_setting(device, place.sharding, ranks, length, cut) for cut in _cuts(batch // place.world, length))
 
 
-def _setting(place: Place, sharding: Sharding, length: int, cut: Cut) -> Setting:
-    device = place.node_class.device
+def _setting(device: Device, sharding: Sharding, ranks: int, length: int, cut: Cut) -> Setting:
     return Setting(
         accelerator=device.accelerator,
         sharding=sharding,
-        ranks_per_node=place.devices_per_node,
+        ranks_per_node=ranks,
         micro_batch=cut.micro_batch,
         length=length,
         accumulation=cut.accumulation,

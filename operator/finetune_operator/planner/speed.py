@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple
@@ -79,9 +78,8 @@ class Price(NamedTuple):
         return max(self.least, tokens * (self.token + attended * self.attended) + self.once)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
-    """One way's speed."""
+class Pace(NamedTuple):
+    """One way's speed; a plain tuple, since planning makes hundreds."""
 
     step_seconds: float
     steps: int

@@ -3,7 +3,6 @@
 The tables are DeepSpeed 0.19.8's with AdamW, as measured by running it; P trainable parameters, N all, W devices.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -26,16 +25,22 @@ ADAM_BYTES: Final = 8
 MASTER_BYTES: Final = 4
 """32-bit copy of a trainable parameter that the optimizer steps on where the engine computes in 16 bits."""
 
+FILE_BYTES: Final = 2
+"""Of a weight in a model's files, nearly always."""
+
 EIGHT_BIT_BLOCKS: Final = 1.02
 """Bytes of an 8-bit moment with its scales; tensors below 4096 elements stay in 32 bits."""
 
 RANK_HOST: Final = 3 * GIB
 """RAM of one training process on a GPU node: Python, torch, CUDA's host side, data; not measured by us."""
 
+READ_RAM: Final = 5 * GIB
+"""RAM while weights are read: the largest file of most repositories, mapped as a whole, once for all processes of a
+node."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sharding:
-    """How state is spread over devices and node."""
+
+class Sharding(NamedTuple):
+    """How state is spread over devices and node; a plain tuple, since it is looked up by thousands of times."""
 
     stage: int
     offload: Offload
@@ -200,16 +205,17 @@ def _gathered(workload: Workload, sharding: Sharding, element: int) -> int:
 @lru_cache(maxsize=4096)
 def host_bytes(workload: Workload, sharding: Sharding, ranks: int, *, accumulates: bool) -> int:
     """RAM that so many ranks of one node need outside of their devices."""
-    total = ranks * RANK_HOST
+    processes = ranks * RANK_HOST
+    read = min(READ_RAM, FILE_BYTES * workload.architecture.total_parameters)
     if sharding.offload is Offload.NONE:
-        return total
+        return processes + read
     p = _shard(workload.trainable, sharding.world)
     piece = SUB_GROUP if sharding.stage == 3 else p
     # master copy and gradients are pinned, the moments and the 16-bit working copy are not
     each = 2 * _pinned(p, piece) + (ADAM_BYTES + 2) * p + (2 * p if accumulates and sharding.stage < 3 else 0)
-    if sharding.offload is Offload.PARAMETERS:
-        each += _pinned_weights(workload, sharding)
-    return total + ranks * each
+    weights = _pinned_weights(workload, sharding) if sharding.offload is Offload.PARAMETERS else 0
+    # optimizer state comes when the weights have been read
+    return processes + ranks * weights + max(ranks * each, read)
 
 
 def _pinned_weights(workload: Workload, sharding: Sharding) -> int:

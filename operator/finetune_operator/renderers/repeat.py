@@ -1,21 +1,19 @@
 """finetune_config.yaml: the manifest with nothing left to choose, so that it repeats the run."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import yaml
 
 from finetune_operator.api.resource import FineTuneJob
+from finetune_operator.api.sources import DataSource, ModelSource, Output
 from finetune_operator.api.spec import (
     Adapter,
     Dataset,
-    DataSource,
     FineTuneJobSpec,
     Hardware,
     Method,
-    ModelSource,
-    Output,
     PlanChoice,
     PrecisionChoice,
     TrainData,
@@ -36,6 +34,18 @@ _NUMBER: Final = re.compile(r"[-+]?[0-9.]+(e[-+]?[0-9]+)?", re.IGNORECASE)
 """What some YAML reader could take for a number."""
 
 
+_OF_A_CLUSTER: Final[Mapping[str, Any]] = {
+    "spec": {
+        "suspend": True,
+        "restarts": True,
+        "ttl_seconds_after_finished": True,
+        "pod_template": True,
+        "hardware": {"node_selector", "tolerations"},
+    }
+}
+"""What `finetune run` refuses, since it has no cluster."""
+
+
 class _Dumper(yaml.SafeDumper):
     """Quotes what another reader could take for a number: to PyYAML 2e-4 is text, to Kubernetes' reader a float."""
 
@@ -50,7 +60,7 @@ _Dumper.add_representer(str, _text)
 def render_repeat(job: FineTuneJob, plan: Plan, places: Places) -> str:
     """The job as YAML with every default, the chosen option, and what was decided for it."""
     decided = job.model_copy(update={"spec": _decided(job.spec, plan, places)})
-    manifest: dict[str, Any] = decided.model_dump(mode="json", by_alias=True, exclude_none=True)
+    manifest: dict[str, Any] = decided.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=_OF_A_CLUSTER)
     manifest["metadata"] = {name: value for name, value in manifest["metadata"].items() if value}
     return _HEAD + yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 

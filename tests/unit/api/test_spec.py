@@ -34,12 +34,12 @@ def refusals(manifest: dict[str, Any]) -> list[str]:
     [
         pytest.param(
             {"model": {"source": {}}},
-            "spec.model.source: holds none; write exactly one of path, gguf, hub",
+            "spec.model.source: holds none; write exactly one of path, gguf, hub, volume, image",
             id="no-model-source",
         ),
         pytest.param(
             {"model": {"source": {"path": "a", "gguf": "b"}}},
-            "spec.model.source: holds path and gguf; write exactly one of path, gguf, hub",
+            "spec.model.source: holds path and gguf; write exactly one of path, gguf, hub, volume, image",
             id="two-model-sources",
         ),
         pytest.param(
@@ -54,6 +54,38 @@ def refusals(manifest: dict[str, Any]) -> list[str]:
             id="revision-with-space",
         ),
         pytest.param(
+            {"model": {"source": {"volume": {"claimName": "models", "path": "../a"}}}},
+            'spec.model.source.volume.path: "../a" leads out of it; write a path that begins at its root, such as '
+            "models/smollm2",
+            id="path-out-of-a-volume",
+        ),
+        pytest.param(
+            {"model": {"source": {"volume": {"claimName": "Models", "path": "a"}}}},
+            'spec.model.source.volume.claimName: "Models" is not the name of an object; write for example "models"',
+            id="name-of-no-object",
+        ),
+        pytest.param(
+            {"dataset": dataset(evaluation={"source": {"configMap": {"name": "a", "key": "a/b"}}})},
+            'spec.dataset.evaluation.source.configMap.key: "a/b" is not a key of a ConfigMap or Secret; write for '
+            'example "train.jsonl"',
+            id="key-with-a-slash",
+        ),
+        pytest.param(
+            {"hardware": {"tolerations": [{"operator": "Exists", "value": "a"}]}},
+            "spec.hardware.tolerations[0].value: is not compared by operator: Exists; remove it, or write Equal",
+            id="value-of-exists",
+        ),
+        pytest.param(
+            {"hardware": {"tolerations": [{}]}},
+            "spec.hardware.tolerations[0]: compares a key and names none; write key, or operator: Exists",
+            id="toleration-of-nothing",
+        ),
+        pytest.param(
+            {"output": {"path": "a", "volume": {"claimName": "b", "path": "c"}}},
+            "spec.output: holds path and volume; write exactly one of path, volume",
+            id="two-outputs",
+        ),
+        pytest.param(
             {"dataset": dataset(train={})},
             "spec.dataset.train: holds none; write exactly one of source, sources",
             id="no-rows",
@@ -65,12 +97,12 @@ def refusals(manifest: dict[str, Any]) -> list[str]:
         ),
         pytest.param(
             {"dataset": dataset(train={"sources": [{"path": "a"}], "format": "Text"})},
-            "spec.dataset.train.format: is for a single source; write it beside the path of each of the sources",
+            "spec.dataset.train.format: is for a single source; write it beside each of the sources",
             id="format-of-several-sources",
         ),
         pytest.param(
             {"dataset": dataset(train={"sources": [{"path": "a"}, {"path": "b"}, {"path": "a"}]})},
-            "spec.dataset.train.sources[2].path: a is there already; name it once, with the weight of both",
+            "spec.dataset.train.sources[2]: a is there already; name it once, with the weight of both",
             id="source-twice",
         ),
         pytest.param(

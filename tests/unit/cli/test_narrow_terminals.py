@@ -10,7 +10,7 @@ from rich.text import Text
 from finetune_operator.api.spec import Method
 from finetune_operator.cli import run_view
 from finetune_operator.cli.options_view import print_viable
-from finetune_operator.cli.output import PIPE_WIDTH, fold, print_command, print_parts, print_text
+from finetune_operator.cli.output import PIPE_WIDTH, fold, print_command, print_lines, print_parts, print_text
 from finetune_operator.cli.result_view import LABEL_WIDTH
 from finetune_operator.cli.run_view import RunView
 from finetune_operator.planner.plan import Interval, PlanSet
@@ -158,3 +158,26 @@ def test_a_narrow_terminal_s_live_bar_says_what_is_missed_most(
     said = " · ".join(view._figures(STEP))
     assert said == figures
     assert LABEL_WIDTH + 1 + view._bar_width() + 1 + len(said) <= columns
+
+
+def test_nothing_is_wider_than_a_terminal_of_40_columns() -> None:
+    out, found = terminal(40), plans()
+    print_viable(out, found)
+    lines = shown(out)
+    assert all(len(line) <= 40 for line in lines)
+    heading, *rows = lines[: 1 + len(found.viable)]
+    assert heading.split() == ["OPTION", "SPARE", "TIME"]
+    assert [row.lstrip("★ ").split()[0] for row in rows] == [p.id for p in found.viable]
+
+
+def test_a_separator_never_stands_alone() -> None:
+    parts = ["x" * 12, f"{'y' * 9} {'z' * 9}", "w"]
+    assert fold(parts, " · ", 14, 14) == ["x" * 12 + " ·", "y" * 9, "z" * 9 + " · w"]
+
+
+def test_an_explanation_on_a_narrow_terminal_has_no_columns() -> None:
+    narrow, wide = terminal(40), terminal(80)
+    for out in (narrow, wide):
+        print_lines(out, ("COMPONENT", "MEMORY", "MADE OF"), [("weights", "14.3 GiB", "7.6 B x 2 bytes")], "")
+    assert shown(narrow) == ["weights 14.3 GiB: 7.6 B x 2 bytes"]
+    assert shown(wide)[0].split() == ["COMPONENT", "MEMORY", "MADE", "OF"]

@@ -17,6 +17,7 @@ from finetune_operator.local.road import Prospect
 from finetune_operator.planner.capacity import Capacity
 from finetune_operator.planner.explain import explain
 from finetune_operator.planner.planner import plan
+from finetune_operator.units import GIB, Bytes
 from tests.support.golden import check_golden
 from tests.support.plans import make_job
 from tests.unit.planner.builders import SEVEN, SEVENTY, make_capacity, make_facts, make_fleet, make_gpus
@@ -98,3 +99,28 @@ def test_an_explanation_adds_up(option: str) -> None:
     print_explanation(out, chosen, explanation)
     assert isinstance(out.file, io.StringIO)
     check_golden(f"cli/explain-{option}.txt", out.file.getvalue())
+
+
+@pytest.mark.parametrize(("option", "component"), [("full-1x24g", "total"), ("full-z2-offload-1x24g", "host")])
+def test_what_does_not_fit_is_explained_by_the_same_arithmetic(option: str, component: str) -> None:
+    node = make_gpus(24, 1, ram=Bytes(64 * GIB), free_ram=Bytes(60 * GIB))
+    found = prospect(capacity=make_capacity(node))
+    chosen, against = found.plans.sized(option), found.plans.rejection(option)
+    assert chosen is not None
+    assert against is not None
+    explanation = explain(chosen, found.job.spec, found.inspected.facts)
+    value = explanation_value(chosen, explanation, against)
+    assert sum(line["bytes"] for line in value["components"]) == value["total"]
+    need = value["total"] if component == "total" else value["host"]["bytes"]
+    assert (need, value["rejected"]["need"]) == (against.need, against.need)
+    assert (value["left"] < 0) is (component == "total")
+    out = Console(file=io.StringIO(), width=PIPE_WIDTH, soft_wrap=True, highlight=False)
+    print_explanation(out, chosen, explanation, against)
+    assert isinstance(out.file, io.StringIO)
+    assert f"not viable: {against.message}" in out.file.getvalue()
+    assert ("lacking" in out.file.getvalue()) is (component == "total")
+
+
+def test_nothing_viable_counts_as_turned_down() -> None:
+    plans = prospect().plans
+    assert all(plans.sized(p.id) is None for p in (*plans.viable, *plans.unlisted))

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from finetune_operator.cli.errors import EXIT_CODES_HELP, exit_code_of
-from finetune_operator.cli.main import invoke, program_name
+from finetune_operator.cli.kubectl.main import VERBS
+from finetune_operator.cli.main import PLUGIN, invoke, program_name
 from finetune_operator.exceptions import FineTuneError, InfeasibleError, UnknownOptionError
 from finetune_trainer.exit_codes import ExitCode
 
@@ -14,6 +15,21 @@ from finetune_trainer.exit_codes import ExitCode
 def test_every_verb_teaches_by_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke([verb, "--help"], "finetune") == 0
     assert f"finetune {verb} job.yaml" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_of_the_plugin_teaches_by_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke([verb, "--help"], PLUGIN) == 0
+    subject = "job.yaml" if verb == "submit" else "tickets"
+    assert f"{PLUGIN} {verb} {subject}" in capsys.readouterr().out
+
+
+def test_the_plugin_has_its_own_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["--help"], PLUGIN) == 0
+    out = capsys.readouterr().out
+    assert all(f"\n  {verb} " in out for verb in VERBS)
+    assert "Exit codes" in out
+    assert invoke(["run", "job.yaml"], PLUGIN) == 2
 
 
 def test_the_program_s_help_names_every_exit_code_that_a_user_meets(capsys: pytest.CaptureFixture[str]) -> None:

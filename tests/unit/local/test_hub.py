@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_operator.api.spec import HubSource, ModelSource
+from finetune_operator.api.sources import HubSource, ModelSource
 from finetune_operator.exceptions import ModelUnreadableError, StorageFullError
 from finetune_operator.local import hub
 from finetune_operator.local.model_store import CatalogueModel, ModelFolder, model_for_planning, model_for_training

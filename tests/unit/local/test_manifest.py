@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from finetune_operator.api.spec import Method
 from finetune_operator.exceptions import InvalidManifestError
-from finetune_operator.local.manifest import HEAD, read_job
+from finetune_operator.local.manifest import HEAD, read_job, read_local_job
 from tests.support.golden import check_golden
 
 DATA: Final = Path(__file__).parents[2] / "data" / "manifests"
@@ -119,16 +119,17 @@ def test_everything_that_is_wrong_is_told_at_once_in_the_files_order() -> None:
         ),
         pytest.param(
             "source:\n      path: model", "sources:\n      path: model",
-            "job.yaml:6: spec.model.source: is missing; write below it: path, gguf, hub\n"
+            "job.yaml:6: spec.model.source: is missing; write below it: path, gguf, hub, volume, image\n"
             "job.yaml:7: spec.model.sources: unknown field; did you mean source?",
             id="misspelled-field",
         ),
         pytest.param(
-            "  output: {path: out}\n", "", "job.yaml:5: spec.output: is missing; write below it: path",
+            "  output: {path: out}\n", "", "job.yaml:5: spec.output: is missing; write below it: path, volume",
             id="missing-group",
         ),
         pytest.param(
-            "{path: out}", "{}", "job.yaml:15: spec.output.path: is missing; write a text", id="missing-field"
+            "{path: out}", "{}", "job.yaml:15: spec.output: holds none; write exactly one of path, volume",
+            id="missing-field",
         ),
         pytest.param(
             "{path: out}", "{path: ''}", "job.yaml:15: spec.output.path: is empty; write a text", id="empty-text"
@@ -285,3 +286,16 @@ def test_no_slip_of_the_pen_ends_in_a_traceback(tmp_path_factory: pytest.TempPat
     except InvalidManifestError as e:
         told = str(e)
     assert all(line.startswith(str(path)) for line in told.splitlines())
+
+
+def test_what_only_a_cluster_has_is_refused_here_with_its_line(tmp_path: Path) -> None:
+    text = JOB.replace("{path: train.jsonl}", "{volume: {claimName: data, path: train.jsonl}}") + "  suspend: true\n"
+    path = write(tmp_path, text)
+    assert read_job(path).spec.suspend
+    with pytest.raises(InvalidManifestError) as caught:
+        read_local_job(path)
+    assert str(caught.value).replace(f"{path.parent}/", "") == (
+        "job.yaml:11: spec.dataset.train.source.volume: is in a cluster, and finetune run is not; "
+        "write path with a file of this machine\n"
+        "job.yaml:16: spec.suspend: stops a job in a cluster; remove it, and stop finetune run with Ctrl-C"
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from finetune_operator.api.spec import HubSource, ModelSource
+from finetune_operator.api.sources import HubSource, ModelSource
 from finetune_operator.exceptions import ModelUnreadableError
 from finetune_operator.local import model_store
 from finetune_operator.local.model_store import (

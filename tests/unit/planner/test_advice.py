@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from finetune_operator.api.spec import Method
-from finetune_operator.planner.advice import advise
+from finetune_operator.planner.advice import RAM_FREE, advise, common_ram
 from finetune_operator.planner.capacity import Capacity
+from finetune_operator.planner.checks import HOST_RESERVE
 from finetune_operator.planner.plan import Hardware, PlanSet
 from finetune_operator.planner.planner import plan
 from finetune_operator.planner.question import pose
@@ -109,7 +110,7 @@ def test_a_cpu_is_advised_more_ram() -> None:
     assert recommended == "a machine with 256 GiB of RAM"
 
 
-SEVENTEEN = make_capacity(make_gpus(17, 1, ram=Bytes(8 * GIB), free_ram=Bytes(7 * GIB)))
+SEVENTEEN = make_capacity(make_gpus(17, 1, ram=Bytes(12 * GIB), free_ram=Bytes(10 * GIB)))
 
 
 def rejected(option: str, capacity: Capacity, repo: str = SEVEN, **fields: Any) -> str:
@@ -125,7 +126,7 @@ def rejected(option: str, capacity: Capacity, repo: str = SEVEN, **fields: Any) 
     [
         pytest.param(
             "lora-1x17g",
-            make_capacity(make_gpus(17, 1, ram=Bytes(8 * GIB), free_ram=Bytes(7 * GIB))),
+            make_capacity(make_gpus(17, 1, ram=Bytes(12 * GIB), free_ram=Bytes(10 * GIB))),
             "would fit: rank 4 (16.1 GiB, tight)",
             id="smaller-rank",
         ),
@@ -166,6 +167,12 @@ def rejected(option: str, capacity: Capacity, repo: str = SEVEN, **fields: Any) 
             id="ram",
         ),
         pytest.param(
+            "full-z2-offload-1x24g",
+            make_capacity(make_gpus(24, 1, ram=Bytes(256 * GIB), free_ram=Bytes(60 * GIB))),
+            "would fit: the 196.0 GiB of RAM that others use of it, freed",
+            id="ram-freed",
+        ),
+        pytest.param(
             "full-cpu",
             make_capacity(make_cpu(24)),
             "would fit: 2 devices of 96 GiB with ZeRO-3",
@@ -175,6 +182,24 @@ def rejected(option: str, capacity: Capacity, repo: str = SEVEN, **fields: Any) 
 )
 def test_remedy_is_the_smallest_change(option: str, capacity: Capacity, remedy: str) -> None:
     assert rejected(option, capacity) == remedy
+
+
+@pytest.mark.parametrize(
+    ("option", "remedy"),
+    [
+        pytest.param("full-z2-offload-2x80g", "without offloading with ZeRO-3", id="less-in-ram"),
+        pytest.param("full-z2-offload-1x80g", "2 devices", id="more-devices"),
+    ],
+)
+def test_a_lack_of_ram_is_mended_by_less_of_it(option: str, remedy: str) -> None:
+    node = make_gpus(80, 2, ram=Bytes(64 * GIB), free_ram=Bytes(60 * GIB))
+    found = rejected(option, make_capacity(node), plan={"option": option})
+    assert found == f"would fit: {remedy} (full-z3-2x80g: 11.0 GiB of RAM a node)"
+
+
+def test_hardware_that_is_advised_passes_the_check_of_ram() -> None:
+    for host in (GIB, 8 * GIB, 13 * GIB, 14 * GIB, 152 * GIB, 5000 * GIB):
+        assert host <= common_ram(host) * RAM_FREE * (1 - HOST_RESERVE)
 
 
 SEVEN_GIB = make_capacity(make_gpus(7, 1))

@@ -283,3 +283,11 @@ def test_classes_have_names_of_their_own_and_an_order_that_is_not_the_nodes() ->
     assert len({c.key for c in classes}) == 4
     assert read_capacity(reversed(nodes)).classes == classes
     assert [c.name.rpartition("-")[0] for c in classes] == ["8x80g-92c-992g"] * 2 + ["4x24g-92c-992g", "cpu-92c-992g"]
+
+
+def test_a_disk_that_is_not_told_turns_nothing_down() -> None:
+    node = make_node("a", 8, H100)
+    del node["status"]["allocatable"]["ephemeral-storage"]
+    capacity = read_capacity([node])
+    assert [c.nodes for c in capacity.classes] == [1]
+    assert any("ephemeral storage" in remark for remark in capacity.remarks())

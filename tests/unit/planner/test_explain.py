@@ -69,7 +69,7 @@ def test_an_adapter_on_one_gpu() -> None:
         "context": "0.55 GiB for the driver, 2% of the rest for the allocator",
     }
     assert found.host is not None
-    assert found.host.formula == "RAM a node: 1 process"
+    assert found.host.formula == "RAM a node: 1 process, and the file of weights that is being read"
 
 
 @pytest.mark.parametrize(

@@ -110,8 +110,8 @@ def test_memory_is_told_before_time_and_money() -> None:
 
 def test_need_and_limit_never_read_the_same() -> None:
     nearly: dict[str, Any] = {"step_seconds": 3.60001}
-    assert "needs 3600.0 s of training" in told(too_slow(*case(maxDuration="1h"), replace(HOUR, **nearly)))[1]
-    assert "needs about 5.00001 (" in told(too_expensive(*case(maxCost="5"), replace(HOUR, **nearly)))[1]
+    assert "needs 3600.0 s of training" in told(too_slow(*case(maxDuration="1h"), HOUR._replace(**nearly)))[1]
+    assert "needs about 5.00001 (" in told(too_expensive(*case(maxCost="5"), HOUR._replace(**nearly)))[1]
 
 
 def test_a_started_step_is_counted_in_what_is_proposed() -> None:

@@ -75,13 +75,13 @@ def test_components_add_up_to_the_total(workload: Workload, setting: Setting) ->
 
 @given(workloads, settings)
 def test_more_rows_never_need_less(workload: Workload, setting: Setting) -> None:
-    more = replace(setting, micro_batch=setting.micro_batch + 1)
+    more = setting._replace(micro_batch=setting.micro_batch + 1)
     assert estimate(workload, more).device_total >= estimate(workload, setting).device_total
 
 
 @given(workloads, settings)
 def test_longer_rows_never_need_less(workload: Workload, setting: Setting) -> None:
-    longer = replace(setting, length=setting.length + 1)
+    longer = setting._replace(length=setting.length + 1)
     assert estimate(workload, longer).device_total >= estimate(workload, setting).device_total
 
 
@@ -93,7 +93,7 @@ def test_a_higher_rank_never_needs_less(setting: Setting, rank: int) -> None:
 
 @given(workloads, settings)
 def test_checkpointing_never_needs_more(workload: Workload, setting: Setting) -> None:
-    kept, again = (replace(setting, checkpointing=c) for c in (Checkpointing.NONE, Checkpointing.FULL))
+    kept, again = (setting._replace(checkpointing=c) for c in (Checkpointing.NONE, Checkpointing.FULL))
     assert estimate(workload, again).device_total <= estimate(workload, kept).device_total
 
 
@@ -116,7 +116,7 @@ def test_the_highest_moment_counts() -> None:
 def test_accumulated_gradients_are_there_beside_activations() -> None:
     workload = make_workload(Method.FULL)
     setting = make_setting(2, Offload.NONE, 8, 8, checkpointing=Checkpointing.NONE)
-    once, often = (estimate(workload, replace(setting, accumulation=n)) for n in (1, 2))
+    once, often = (estimate(workload, setting._replace(accumulation=n)) for n in (1, 2))
     assert once.gradients == 0
     assert often.gradients == 2 * workload.trainable // 8
 

@@ -50,17 +50,17 @@ def make_place(node: NodeClass, way: tuple[int, Offload], devices: int, precisio
 def search_all(tried: Sequence[_Tried], totals: Mapping[Cut, int], place: Place) -> _Tried:
     """What each way needs, and then the choice by its own words."""
     usable, roomy = place.usable, TIGHT * place.node_class.device.free
-    ordered = sorted(tried, key=lambda t: t.seconds)
-    fitting = [t for t in ordered if totals[t.cut] <= usable]
+    ordered = sorted(tried, key=lambda t: t[0])
+    fitting = [t for t in ordered if totals[t[1]] <= usable]
     if not fitting:
-        return min((tried[0], *ordered), key=lambda t: totals[t.cut])
-    fastest = fitting[0].seconds
-    equal = [t for t in fitting if t.seconds <= SAME_TIME * fastest]
-    best = min(equal, key=lambda t: totals[t.cut])
-    if totals[best.cut] <= roomy:
+        return min((tried[0], *ordered), key=lambda t: totals[t[1]])
+    fastest = fitting[0][0]
+    equal = [t for t in fitting if t[0] <= SAME_TIME * fastest]
+    best = min(equal, key=lambda t: totals[t[1]])
+    if totals[best[1]] <= roomy:
         return best
-    slower = [t for t in fitting if SAME_TIME * fastest < t.seconds <= ROOM_TIME * fastest]
-    return next((t for t in slower if totals[t.cut] <= roomy), best)
+    slower = [t for t in fitting if SAME_TIME * fastest < t[0] <= ROOM_TIME * fastest]
+    return next((t for t in slower if totals[t[1]] <= roomy), best)
 
 
 def compare_all(workload: Workload, place: Place, data: DatasetFacts, batch: int) -> Sized:
@@ -74,8 +74,8 @@ def compare_all(workload: Workload, place: Place, data: DatasetFacts, batch: int
     states = device_states(workload, settings[0].sharding)
     if states.weights + states.optimizer > place.usable:
         return found[settings[0].cut]
-    tried = [_Tried(s.pace.seconds, s.pace.step_seconds, cut) for cut, s in found.items()]
-    return found[search_all(tried, {cut: s.total for cut, s in found.items()}, place).cut]
+    tried = [(s.pace.step_seconds, cut) for cut, s in found.items()]
+    return found[search_all(tried, {cut: s.total for cut, s in found.items()}, place)[1]]
 
 
 @given(st.lists(st.tuples(st.integers(20, 30), st.sampled_from((70, 80, 81, 85, 90, 91, 95))), min_size=1, max_size=12))
@@ -83,9 +83,9 @@ def test_a_search_by_time_and_need_finds_what_its_words_say(drawn: list[tuple[in
     node = make_gpus(80)
     device = replace(node.device, free=Bytes(100))
     place = make_place(replace(node, device=device), (0, Offload.NONE), 1, PrecisionUsed.BF16)
-    tried = [_Tried(n / 8, n / 8, Cut(i, 1, Checkpointing.FULL)) for i, (n, _) in enumerate(drawn)]
-    totals = {t.cut: total for t, (_, total) in zip(tried, drawn, strict=True)}
-    assert _search(tried, place.usable, TIGHT * device.free, totals.__getitem__) == search_all(tried, totals, place)
+    tried = [(n / 8, Cut(i, 1, Checkpointing.FULL)) for i, (n, _) in enumerate(drawn)]
+    totals = {cut: total for (_, cut), (_, total) in zip(tried, drawn, strict=True)}
+    assert _search(tried, place.usable, TIGHT * device.free, totals) == search_all(tried, totals, place)
 
 
 @given(

@@ -120,20 +120,20 @@ def test_more_rows_or_longer_ones_are_never_faster(
     setting = make_setting(micro_batch=micro, length=length, checkpointing=checkpointing)
     for node in (H100, CPU):
         seconds = micro_step_seconds(found, on(setting, node.device.accelerator), node, length)
-        more = replace(setting, micro_batch=micro + 1)
+        more = setting._replace(micro_batch=micro + 1)
         assert micro_step_seconds(found, on(more, node.device.accelerator), node, length) >= seconds
         assert micro_step_seconds(found, on(setting, node.device.accelerator), node, length + 1) >= seconds
 
 
 def on(setting: Setting, accelerator: Accelerator) -> Setting:
     """The same setting on another kind of device."""
-    return replace(setting, accelerator=accelerator)
+    return setting._replace(accelerator=accelerator)
 
 
 @given(METHODS, st.integers(1, 64), LENGTHS)
 def test_checkpointing_is_never_faster(method: Method, micro: int, length: int) -> None:
     found, again = work(method, TINY), make_setting(micro_batch=micro, length=length)
-    kept = replace(again, checkpointing=Checkpointing.NONE)
+    kept = again._replace(checkpointing=Checkpointing.NONE)
     assert micro_step_seconds(found, again, H100, length) >= micro_step_seconds(found, kept, H100, length)
 
 
@@ -179,7 +179,7 @@ def test_32_bits_are_slower() -> None:
     found, setting = work(), make_setting(length=4096)
     wide = make_setting(length=4096, precision=PrecisionUsed.FP32)
     assert device_seconds(found, wide, H100, 4096) > 5 * device_seconds(found, setting, H100, 4096)
-    on_cpu = replace(wide, accelerator=Accelerator.CPU)
+    on_cpu = wide._replace(accelerator=Accelerator.CPU)
     # without bfloat16 the peak is the 32-bit one already
     with_bf16, without = (micro_step_seconds(found, on_cpu, make_cpu(bf16=b), 330) for b in (True, False))
     assert with_bf16 == pytest.approx(2 * without)

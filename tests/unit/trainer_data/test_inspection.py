@@ -11,6 +11,7 @@ import pytest
 from finetune_trainer import inspection
 from finetune_trainer.events import FailureEvent, InspectionFacts, parse_event
 from finetune_trainer.exit_codes import ExitCode
+from finetune_trainer.termination import TERMINATION
 from tests.unit.trainer_data.builders import make_data, make_row, write_rows, write_tokenizer
 from tests.unit.trainer_data.test_model_files import CONFIG, WHOLE, write_model
 
@@ -90,3 +91,52 @@ def test_a_held_out_row_is_audited_like_the_others(
     request = request_fields | {"data": make_data(train, check).model_dump(mode="json")}
     assert asked(monkeypatch, capsys, json.dumps(request))[0] == ExitCode.OK
     assert audited == ["train.jsonl", "check.jsonl"]
+
+
+def in_pod(request: dict[str, Any], folder: Path) -> int:
+    """As a pod asks: by a file."""
+    config = folder / "request.json"
+    config.write_text(json.dumps(request), encoding="utf-8")
+    return inspection.main(["--config", str(config)])
+
+
+def test_in_a_pod_the_facts_are_its_last_word_and_every_bad_row_is_in_its_log(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], request_fields: dict[str, Any], tmp_path: Path
+) -> None:
+    bad = [{"instruction": f"question {n}", "output": ""} for n in range(30)]
+    train = write_rows(tmp_path / "train.jsonl", [*(make_row(n) for n in range(80)), *bad])
+    data = make_data(train).model_dump(mode="json")
+    data["contract"]["max_bad_share"] = 0.5
+    place = tmp_path / "termination-log"
+    monkeypatch.setenv(TERMINATION, str(place))
+    assert in_pod(request_fields | {"data": data}, tmp_path) == ExitCode.OK
+    facts = parse_event(place.read_text(encoding="utf-8"))
+    assert isinstance(facts, InspectionFacts)
+    assert facts.train.fault_count == 30
+    log = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[0] for line in log] == [f"train.jsonl:{n}" for n in range(81, 111)]
+
+
+def test_in_a_pod_rows_that_are_refused_are_all_told(
+    capsys: pytest.CaptureFixture[str], request_fields: dict[str, Any], tmp_path: Path
+) -> None:
+    bad = [{"instruction": f"question {n}", "output": ""} for n in range(30)]
+    train = write_rows(tmp_path / "train.jsonl", [*(make_row(n) for n in range(8)), *bad])
+    data = make_data(train).model_dump(mode="json")
+    data["contract"]["max_bad_share"] = 0.05
+    assert in_pod(request_fields | {"data": data}, tmp_path) == ExitCode.DATA
+    assert len(capsys.readouterr().err.splitlines()) == 30
+
+
+def test_in_a_pod_a_config_that_is_too_long_to_be_told_is_refused(
+    capsys: pytest.CaptureFixture[str], request_fields: dict[str, Any], tmp_path: Path
+) -> None:
+    config = {"model_type": "llama", "layer_types": ["full_attention"] * 1000}
+    Path(request_fields["model_path"], "config.json").write_text(json.dumps(config), encoding="utf-8")
+    assert in_pod(request_fields, tmp_path) == ExitCode.MODEL
+    assert "doesn't fit the 4000 bytes" in capsys.readouterr().out
+
+
+def test_a_request_that_is_nowhere_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert inspection.main(["--config", str(tmp_path / "nowhere.json")]) == ExitCode.CONFIGURATION
+    assert "nowhere.json: can't be read" in capsys.readouterr().out

@@ -8,7 +8,7 @@ from typing import Final
 
 from finetune_trainer.data.contract import Duplicates
 from finetune_trainer.data.examples import Example
-from finetune_trainer.data.rows import RowFile, load_file, refuse_all
+from finetune_trainer.data.rows import BadRowsError, RowFile, load_file, refuse_all
 from finetune_trainer.data.sources import joined, weighted
 from finetune_trainer.data.split import hold_out, without_leaks
 from finetune_trainer.data.tokenizer import TextTokenizer
@@ -131,10 +131,10 @@ def _refuse_bad(file: RowFile, contract: ContractConfig) -> None:
     first = file.faults[0]
     told = f"{first.file}:{first.line}: {first.message} ({bad} of {total} rows are bad)"
     if contract.fail_on_bad_row:
-        raise TrainerError(ExitCode.DATA, f"{told}; mend them, or write contract.onBadRow: Skip")
+        raise BadRowsError(f"{told}; mend them, or write contract.onBadRow: Skip", file.faults)
     if bad > contract.max_bad_share * total:
         limit = f"contract.maxBadRows allows {contract.max_bad_share:.1%}"
-        raise TrainerError(ExitCode.DATA, f"{told}; {limit}; mend them, or allow more")
+        raise BadRowsError(f"{told}; {limit}; mend them, or allow more", file.faults)
 
 
 def _facts(file: RowFile) -> DataFacts:

@@ -16,6 +16,14 @@ from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.job_config import DataConfig, DataFileConfig, JsonContractConfig, RowFormat
 
 
+class BadRowsError(TrainerError):
+    """More bad rows than are allowed, and which."""
+
+    def __init__(self, message: str, faults: Sequence[RowFault]) -> None:
+        super().__init__(ExitCode.DATA, message)
+        self.faults = faults
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyedExample:
     """An example with what tells its input apart."""
@@ -72,11 +80,11 @@ def refuse_all(label: str, faults: Sequence[RowFault]) -> None:
     """End where no row is left.
 
     Raises:
-        TrainerError: DATA, with the first fault.
+        BadRowsError: with the first fault.
     """
     first = faults[0]
     others = f" (all {len(faults)} rows are bad)" if len(faults) > 1 else ""
-    raise TrainerError(ExitCode.DATA, f"{label}:{first.line}: {first.message}{others}")
+    raise BadRowsError(f"{label}:{first.line}: {first.message}{others}", faults)
 
 
 def in_order(faults: Sequence[RowFault]) -> tuple[RowFault, ...]:

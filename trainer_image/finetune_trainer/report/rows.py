@@ -12,9 +12,6 @@ from finetune_trainer.evidence import AnswerRow, RunRecord
 from finetune_trainer.report.markdown import cell, escape, table
 from finetune_trainer.scoring import grade
 
-ROWS_FILE: Final = "evaluation_rows.jsonl"
-"""Beside the report: every held-out row with both models' raw outputs."""
-
 ROWS_SHOWN: Final = 12
 """Rows in the report; all of them are in the file of rows."""
 

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from finetune_trainer.acceptance import describe
+from finetune_trainer.events import ROWS_FILE
 from finetune_trainer.evidence import RunRecord
 from finetune_trainer.report import facts, numbers
 from finetune_trainer.report.markdown import escape, table
-from finetune_trainer.report.rows import ROWS_FILE, Outcome, Pair, deciding_mark, instructive, render_pairs
+from finetune_trainer.report.rows import Outcome, Pair, deciding_mark, instructive, render_pairs
 from finetune_trainer.report.usage import render_usage
 
 _MEANINGS: Final = {

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from finetune_trainer.events import REPORT_FILE
+from finetune_trainer.events import REPORT_FILE, ROWS_FILE
 from finetune_trainer.evidence import RunRecord
 from finetune_trainer.files import write_atomically, write_bytes_atomically
 from finetune_trainer.report.charts import draw
-from finetune_trainer.report.rows import ROWS_FILE, pairs_of, render_lines
+from finetune_trainer.report.rows import pairs_of, render_lines
 from finetune_trainer.report.text import render
 
 

@@ -20,6 +20,12 @@ MOST_BYTES: Final = 1 << 60
 MOST_CORES: Final = 8192
 """More logical processors than a node can have."""
 
+DISK_UNTOLD: Final = "ephemeral storage isn't told, so that no way is turned down for lack of disk"
+"""A note: some kubelets don't measure it."""
+
+UNTOLD_DISK: Final = 1 << 50
+"""Bytes that stand for a disk of which nothing is known: more than any run writes."""
+
 BAD_PRICE: Final = f"{names.PRICE} is no decimal and is ignored; write for example 2.90"
 """A note."""
 
@@ -55,7 +61,8 @@ def read_node(node: Any) -> NodeFacts:
     allocatable = child(node, "status", "allocatable")
     cpu = read_milli(allocatable.get("cpu"))
     memory = read_whole(allocatable.get("memory"), MOST_BYTES)
-    storage = read_whole(allocatable.get("ephemeral-storage"), MOST_BYTES)
+    told = "ephemeral-storage" in allocatable
+    storage = read_whole(allocatable["ephemeral-storage"], MOST_BYTES) if told else UNTOLD_DISK
     price, bad_price = _price(node, labels)
     architecture = text(child(node, "status", "nodeInfo").get("architecture")) or labels.get("kubernetes.io/arch", "")
     measured = {"cpu": cpu if cpu is not None and 1000 <= cpu <= 1000 * MOST_CORES else None}
@@ -73,7 +80,7 @@ def read_node(node: Any) -> NodeFacts:
         price=price,
         product="CPU (ARM)" if architecture == "arm64" else "CPU",
         flags=names.cpu_flags(labels, architecture, ASSUMED_FLAGS),
-        notes=(BAD_PRICE,) if bad_price else (),
+        notes=(*((BAD_PRICE,) if bad_price else ()), *(() if told else (DISK_UNTOLD,))),
     )
 
 

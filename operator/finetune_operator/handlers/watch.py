@@ -1,0 +1,102 @@
+"""kopf as the watch layer: every event goes to the mirror, and nothing is decided or written here."""
+
+import asyncio
+from typing import Any, Final
+
+import kopf
+from kubernetes.aio.client.configuration import Configuration
+
+from finetune_operator.constants import GROUP
+from finetune_operator.kube.kinds import Kind, Object
+from finetune_operator.kube.mirror import SELECTORS, Mirror
+
+_RETRIES: Final = (0.5, 1, 2, 4, 8)
+"""Seconds between tries of a request; a missing right is retried like a dead server, for a minute by default."""
+
+
+async def watch(mirror: Mirror, configuration: Configuration, *, ready: asyncio.Event, stop: asyncio.Event) -> None:
+    """Watch until told to stop; sets `ready` when signals may be taken over from kopf."""
+    await kopf.operator(
+        registry=make_registry(mirror, configuration),
+        settings=make_settings(mirror.scope.kinds),
+        standalone=True,
+        clusterwide=not mirror.scope.namespaces,
+        namespaces=mirror.scope.namespaces,
+        ready_flag=ready,
+        stop_flag=stop,
+    )
+
+
+def make_registry(mirror: Mirror, configuration: Configuration) -> kopf.OperatorRegistry:
+    """One handler a kind, and one that says who we are."""
+    registry = kopf.OperatorRegistry()
+    kopf.on.login(id="login", registry=registry)(_login(configuration))
+    for kind in mirror.scope.kinds:
+        kopf.on.event(*kind.selector, id=kind.plural, registry=registry)(_handler(mirror, kind))
+    return registry
+
+
+def make_settings(kinds: tuple[Kind, ...]) -> kopf.OperatorSettings:
+    """Nothing is written by kopf: no annotations, finalizers, events or peering."""
+    settings = kopf.OperatorSettings()
+    settings.process.ultimate_exiting_timeout = None
+    settings.posting.enabled = False
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.execution.max_workers = 4
+    settings.networking.connect_timeout = 5
+    settings.networking.request_timeout = 30
+    settings.networking.error_backoffs = _RETRIES
+    settings.watching.server_timeout = 290
+    settings.watching.connect_timeout = 10
+    settings.watching.reconnect_backoff = 1.0
+    settings.watching.chunk_size = 500
+    settings.queueing.idle_timeout = 1.0
+    settings.persistence.consistency_timeout = 0
+    settings.persistence.finalizer = f"{GROUP}/finalizer"
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
+    settings.persistence.diffbase_storage = _NoDiffs()
+    for kind in kinds:
+        if SELECTORS[kind]:
+            settings.watching.label_selectors[kind.selector] = SELECTORS[kind]
+    return settings
+
+
+class _NoDiffs(kopf.DiffBaseStorage):
+    """kopf would copy each object whole to compare it with what it kept of it; nothing here is interested."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> Any:
+        return None
+
+    def store(self, **_: Any) -> None:
+        pass
+
+
+def _handler(mirror: Mirror, kind: Kind) -> Any:
+    async def seen(event: kopf.RawEvent, **_: Any) -> None:
+        obj: Object = {"apiVersion": kind.api_version, "kind": kind.kind, **event["object"]}
+        mirror.observe(kind, event["type"] or "", obj)
+
+    return seen
+
+
+def _login(configuration: Any) -> Any:
+    async def login(**_kwargs: Any) -> kopf.ConnectionInfo:
+        # asked for anew at each login: tokens of service accounts change
+        credentials = await configuration.get_api_key_with_prefix("BearerToken")
+        scheme, _, token = (credentials or "").partition(" ")
+        return kopf.ConnectionInfo(
+            server=configuration.host,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            scheme=scheme.capitalize() or None,
+            token=token or None,
+            proxy_url=configuration.proxy,
+        )
+
+    return login

@@ -1,0 +1,22 @@
+"""The planner's view of what an inspection read."""
+
+import json
+
+from finetune_operator.planner.facts import DatasetFacts, Facts, ModelFacts
+from finetune_operator.units import Bytes
+from finetune_trainer.events import InspectionFacts
+
+
+def facts_of(inspection: InspectionFacts) -> Facts:
+    """The planner's view of what was read."""
+    train = inspection.train
+    return Facts(
+        model=ModelFacts(config=json.loads(inspection.model_config_json), weight_bytes=Bytes(inspection.weight_bytes)),
+        dataset=DatasetFacts(
+            rows=train.rows,
+            tokens=train.lengths.total,
+            p50=train.lengths.p50,
+            p95=train.lengths.p95,
+            longest=train.lengths.max,
+        ),
+    )

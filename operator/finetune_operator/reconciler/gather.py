@@ -1,0 +1,147 @@
+"""Everything that one pass decides on, out of what was seen; only a log is read from the API server."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from pydantic import ValidationError
+
+from finetune_operator.kube.client import Client
+from finetune_operator.kube.errors import KubeError
+from finetune_operator.kube.kinds import CONFIG_MAPS, JOBS, PODS, SERVICES, Kind, Object, uid_of
+from finetune_operator.kube.store import Store
+from finetune_operator.lifecycle.attempts import PROGRESS
+from finetune_operator.lifecycle.observed import Child, Chosen, JobSeen, Observed, read_job
+from finetune_operator.reconciler.ports import Hardware
+from finetune_operator.reconciler.resource import read_identity, read_resource, read_status
+from finetune_operator.renderers import names
+from finetune_operator.renderers.placement import PLACEMENT_FILE, Placement
+from finetune_trainer.events import Event, InspectionFacts, parse_event
+
+LOG_LINES: Final = 200
+"""Of a trainer's log that are read at once: it tells at most 500 steps a run, and its libraries say little."""
+
+
+LOG_BYTES: Final = 256 << 10
+"""Likewise."""
+
+ORIGIN: Final = "the cluster"
+"""For sentences."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Where a pass looks."""
+
+    store: Store
+    hardware: Hardware
+
+
+def gather(world: World, found: Object, now: datetime) -> Observed:
+    """What is seen of one job, without its log."""
+    identity = read_identity(found)
+    job, problem = read_resource(found)
+    owned = {kind: world.store.owned_by(kind, identity.uid) for kind in (JOBS, SERVICES, CONFIG_MAPS)}
+    maps = owned[CONFIG_MAPS]
+    jobs = {j["metadata"]["name"]: j for j in owned[JOBS]}
+    facts_map = names.facts_name(identity, job) if job is not None else ""
+    inspection = jobs.get(names.inspection_name(identity, job)) if job is not None else None
+    hardware = (found.get("spec") or {}).get("hardware") or {}
+    selector, tolerations = hardware.get("nodeSelector") or {}, hardware.get("tolerations") or ()
+    return Observed(
+        identity=identity,
+        job=job,
+        problem=problem,
+        status=read_status(found),
+        facts=_facts(maps, facts_map),
+        facts_map=facts_map,
+        inspection=_seen(world, inspection) if inspection is not None else None,
+        chosen=_chosen(maps),
+        attempts={int(n): _seen(world, j) for j in jobs.values() if (n := _attempt(j)) is not None},
+        children=tuple(_child(kind, c) for kind, found in owned.items() for c in found if not _goes(c)),
+        events=(),
+        log_problem="",
+        capacity=partial(world.hardware.capacity, ORIGIN, selector, tolerations),
+        promised=partial(world.hardware.promised, (identity.namespace, identity.name)),
+        suspended=bool((found.get("spec") or {}).get("suspend")),
+        now=now,
+    )
+
+
+async def with_log(seen: Observed, client: Client) -> Observed:
+    """The same with what the trainer says, where it is time to look; a log that may not be read stops nothing."""
+    pod = _log_pod(seen)
+    if pod is None:
+        return seen
+    try:
+        text = await client.read_log(
+            (seen.identity.namespace, pod), names.TRAINER_CONTAINER, tail_lines=LOG_LINES, limit_bytes=LOG_BYTES
+        )
+    except KubeError as e:
+        return replace(seen, log_problem=str(e))
+    return replace(seen, events=tuple(_events((text or "").splitlines())))
+
+
+def _log_pod(seen: Observed) -> str | None:
+    current = seen.attempts.get(max(seen.attempts, default=0))
+    first = current.first if current is not None else None
+    if first is None or not (first.running or first.end is not None):
+        return None
+    told = seen.status.progress
+    due = told is None or first.end is not None or seen.now - told.updated_at >= PROGRESS
+    return first.name if due else None
+
+
+def _events(lines: Iterable[str]) -> Iterable[Event]:
+    return filter(None, map(parse_event, lines))
+
+
+def _seen(world: World, job: Object) -> JobSeen:
+    return read_job(job, world.store.owned_by(PODS, uid_of(job)))
+
+
+def _child(kind: Kind, found: Object) -> Child:
+    number = _attempt(found)
+    return Child(
+        api_version=kind.api_version,
+        kind=kind.kind,
+        name=found["metadata"]["name"],
+        uid=uid_of(found),
+        attempt=int(number) if number is not None else None,
+    )
+
+
+def _goes(found: Object) -> bool:
+    return bool(found["metadata"].get("deletionTimestamp"))
+
+
+def _attempt(job: Object) -> str | None:
+    found: str | None = (job["metadata"].get("labels") or {}).get(names.ATTEMPT_LABEL)
+    return found
+
+
+def _facts(maps: Sequence[Object], name: str) -> InspectionFacts | None:
+    text = next((m["data"].get(names.FACTS_FILE) for m in maps if m["metadata"]["name"] == name), None)
+    try:
+        return InspectionFacts.model_validate_json(text) if text else None
+    except ValidationError:
+        # of another version of ours: it is read again
+        return None
+
+
+def _chosen(maps: Sequence[Object]) -> Chosen | None:
+    """The choice that was made first, should there ever be two."""
+    runs = [m for m in maps if PLACEMENT_FILE in (m.get("data") or {})]
+    if not runs:
+        return None
+    first = min(runs, key=lambda m: (m["metadata"].get("creationTimestamp") or "", m["metadata"]["name"]))
+    notes = first["metadata"]["annotations"]
+    return Chosen(
+        config_map=first["metadata"]["name"],
+        option=notes[names.OPTION_ANNOTATION],
+        hash=notes[names.HASH_ANNOTATION],
+        placement=Placement.model_validate(json.loads(first["data"][PLACEMENT_FILE]), strict=False, extra="ignore"),
+    )

@@ -1,0 +1,123 @@
+"""Where a job's model, rows and output are in its pods: which volumes are mounted, and the paths below them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from finetune_operator.api.resource import FineTuneJob
+from finetune_operator.api.sources import DataSource, ImageSource, VolumeSource
+from finetune_operator.api.surroundings import placed_data
+from finetune_operator.renderers.trainer_config import Places
+
+ROOT: Final = "/finetune"
+"""Above everything of ours in a pod."""
+
+CONFIG: Final = f"{ROOT}/config"
+"""The run's ConfigMap."""
+
+WORK: Final = f"{ROOT}/work"
+"""Of a node's disk and gone with the pod: what is fetched, caches, HOME."""
+
+FETCHED: Final = f"{WORK}/model"
+"""A model from the hub."""
+
+REVISION: Final = 40
+"""Digits of a commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mounts:
+    """Volumes of a pod's spec and where they are mounted."""
+
+    volumes: list[dict[str, Any]] = field(default_factory=list)
+    mounts: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Layout:
+    """Each claim, image and ConfigMap is mounted once, however many files of it are used."""
+
+    output_claim: str | None
+    at: dict[tuple[str, str], str] = field(default_factory=dict)
+    found: Mounts = field(default_factory=Mounts)
+
+    def volume(self, source: VolumeSource) -> str:
+        name = source.claim_name
+        read_only = name != self.output_claim
+        claim = {"persistentVolumeClaim": {"claimName": name}}
+        return _joined(self._mount("claim", name, claim, read_only=read_only), source.path)
+
+    def image(self, source: ImageSource) -> str:
+        volume = {"image": {"reference": source.reference, "pullPolicy": "IfNotPresent"}}
+        return _joined(self._mount("image", source.reference, volume, read_only=True), source.path)
+
+    def rows(self, source: DataSource) -> str:
+        if source.volume is not None:
+            return self.volume(source.volume)
+        if source.image is not None:
+            return self.image(source.image)
+        if source.config_map is None:
+            raise ValueError("a cluster has no local files; refused_in_cluster tells a person before")
+        found = source.config_map
+        volume = {"configMap": {"name": found.name}}
+        return f"{self._mount('rows', found.name, volume, read_only=True)}/{found.key}"
+
+    def _mount(self, kind: str, name: str, volume: Mapping[str, Any], *, read_only: bool) -> str:
+        path = self.at.get((kind, name))
+        if path is None:
+            label = f"{kind}-{len(self.at)}"
+            path = self.at[kind, name] = f"{ROOT}/{label}"
+            self.found.volumes.append({"name": label, **volume})
+            self.found.mounts.append({"name": label, "mountPath": path, "readOnly": read_only})
+        return path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InPod:
+    """A job's places and what has to be mounted for them."""
+
+    places: Places
+    mounts: Mounts
+
+
+def in_pod(job: FineTuneJob, *, with_output: bool = True) -> InPod:
+    """Where everything is.
+
+    Args:
+        job: with sources and output of a cluster.
+        with_output: False where nothing is written: an inspection reads all of it, also a claim that is the output's.
+    """
+    spec = job.spec
+    if spec.output.volume is None:
+        raise ValueError("an output in a cluster is on a volume; refused_in_cluster tells a person before")
+    layout = _Layout(output_claim=spec.output.volume.claim_name if with_output else None)
+    model, description, revision = _model(job, layout)
+    rows = {placed.at: layout.rows(placed.source) for placed in placed_data(spec)}
+    places = Places(
+        model=model,
+        model_description=description,
+        model_source=None if spec.model.source.hub is not None else model,
+        model_revision=revision,
+        train=tuple(path for at, path in rows.items() if at[1] == "train"),
+        evaluation=next((path for at, path in rows.items() if at[1] == "evaluation"), None),
+        output=layout.volume(spec.output.volume) if with_output else f"{WORK}/out",
+    )
+    return InPod(places=places, mounts=layout.found)
+
+
+def _model(job: FineTuneJob, layout: _Layout) -> tuple[str, str, str | None]:
+    """Folder, what the user wrote, and the commit where that is known."""
+    source = job.spec.model.source
+    if source.hub is not None:
+        commit = source.hub.revision if len(source.hub.revision) == REVISION else None
+        return FETCHED, f"{source.hub.repo}@{source.hub.revision}", commit
+    if source.volume is not None:
+        return layout.volume(source.volume), f"{source.volume.path} on {source.volume.claim_name}", None
+    if source.image is not None:
+        return layout.image(source.image), f"{source.image.path} in {source.image.reference}", None
+    raise ValueError("a cluster has no local model; refused_in_cluster tells a person before")
+
+
+def _joined(root: str, path: str) -> str:
+    parts = [p for p in path.split("/") if p not in {"", "."}]
+    return "/".join([root, *parts])

@@ -1,0 +1,1 @@
+"""A real Kubernetes that the tests start themselves, built from published Go modules."""

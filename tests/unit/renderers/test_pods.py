@@ -1,0 +1,179 @@
+"""What a job is made of in a cluster: whole objects, within Pod Security's restricted profile."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from finetune_operator.api.resource import FineTuneJob, Identity
+from finetune_operator.api.spec import Accelerator
+from finetune_operator.planner.plan import Plan
+from finetune_operator.renderers.bundle import render_bundle
+from finetune_operator.renderers.configmap import render_run
+from finetune_operator.renderers.inspection import render_inspection
+from finetune_operator.renderers.job import render_attempt
+from finetune_operator.renderers.names import attempt_name, inspection_name, run_name
+from finetune_operator.renderers.placement import Placement, placement_of
+from finetune_operator.renderers.places import in_pod
+from finetune_operator.renderers.service import render_service
+from finetune_operator.renderers.settings import RenderSettings
+from finetune_operator.units import Bytes
+from finetune_trainer.job_config import JobConfig
+from tests.support.golden import check_golden
+from tests.support.plans import TINY_ARCHITECTURE, make_class, make_device, make_job, make_memory, make_plan
+from tests.support.pod_security import containers, violations
+
+IDENTITY: Final = Identity(
+    name="tickets", namespace="support", uid="3f9a1c2b-0000-4000-8000-000000000000", generation=1
+)
+SETTINGS: Final = RenderSettings(trainer_image="registry.example/finetune-trainer:1")
+
+
+def on_hub() -> FineTuneJob:
+    """A gated model, rows in a ConfigMap, a taint, a queue of one's own."""
+    token = {"name": "hub", "key": "token"}
+    return make_job(
+        model={"source": {"hub": {"repo": "me/tiny", "revision": "a" * 40, "tokenSecretRef": token}}},
+        dataset={
+            "train": {"source": {"configMap": {"name": "rows", "key": "train.jsonl"}}},
+            "evaluation": {"source": {"configMap": {"name": "rows", "key": "check.jsonl"}}},
+        },
+        hardware={"nodeSelector": {"pool": "gpu"}, "tolerations": [{"key": "team", "operator": "Exists"}]},
+        podTemplate={"priorityClassName": "batch", "imagePullSecrets": [{"name": "registry"}]},
+        output={"volume": {"claimName": "adapters", "path": "tickets"}},
+    )
+
+
+def on_volumes() -> FineTuneJob:
+    """Model and rows where the result goes, and an image."""
+    return make_job(
+        model={"source": {"image": {"reference": "registry.example/smollm2@sha256:0", "path": "model"}}},
+        dataset={
+            "train": {"source": {"volume": {"claimName": "adapters", "path": "rows/train.jsonl"}}},
+            "evaluation": {"fraction": "0.1"},
+        },
+        output={"volume": {"claimName": "adapters", "path": "."}},
+    )
+
+
+def on_two_nodes() -> Plan:
+    device = make_device(product="NVIDIA-A100-SXM4-80GB")
+    found = make_class(device=device, devices_per_node=8, nodes=4, resource="nvidia.com/gpu", cores=64)
+    return make_plan(
+        id="lora-2x8x80g", node_class=found, nodes=2, devices_per_node=8, memory=make_memory(host=32 << 30)
+    )
+
+
+def on_cpu() -> Plan:
+    device = make_device(accelerator=Accelerator.CPU, product="CPU")
+    return make_plan(id="lora-cpu", node_class=make_class(device=device, cores=8))
+
+
+CASES: Final[list[tuple[str, Callable[[], FineTuneJob], Callable[[], Plan]]]] = [
+    ("two-nodes", on_hub, on_two_nodes),
+    ("cpu", on_volumes, on_cpu),
+]
+
+
+def rendered(job: FineTuneJob, plan: Plan) -> list[dict[str, Any]]:
+    """Everything that an attempt is made of, and the inspection before it."""
+    bundle = render_bundle(job, plan, TINY_ARCHITECTURE, in_pod(job).places)
+    run = render_run(IDENTITY, bundle, plan)
+    placement = placement_of(plan)
+    attempt = render_attempt(job, IDENTITY, run["metadata"]["name"], placement, 1, SETTINGS)
+    service = render_service(IDENTITY, placement, 1)
+    return [render_inspection(job, IDENTITY, SETTINGS), run, *([service] if service else []), attempt]
+
+
+def pods(job: FineTuneJob, plan: Plan) -> list[dict[str, Any]]:
+    return [o["spec"]["template"]["spec"] for o in rendered(job, plan) if o["kind"] == "Job"]
+
+
+@pytest.mark.parametrize(("name", "job", "plan"), CASES)
+def test_every_object_is_the_reviewed_one(name: str, job: Callable[[], FineTuneJob], plan: Callable[[], Plan]) -> None:
+    check_golden(f"cluster/{name}.yaml", yaml.safe_dump_all(rendered(job(), plan()), sort_keys=False, width=120))
+
+
+@pytest.mark.parametrize(("name", "job", "plan"), CASES)
+def test_pods_keep_every_rule_of_the_restricted_standard(
+    name: str, job: Callable[[], FineTuneJob], plan: Callable[[], Plan]
+) -> None:
+    del name
+    for pod in pods(job(), plan()):
+        assert violations(pod) == []
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["enableServiceLinks"] is False
+        assert all(c["securityContext"]["readOnlyRootFilesystem"] for c in containers(pod))
+        assert all(c["resources"]["requests"] and c["resources"]["limits"] for c in containers(pod))
+
+
+def test_the_hubs_token_is_in_the_container_that_fetches_and_in_no_other() -> None:
+    for pod in pods(on_hub(), on_two_nodes()):
+        with_token = [c["name"] for c in containers(pod) if any(e["name"] == "HF_TOKEN" for e in c["env"])]
+        assert with_token == ["fetch"]
+
+
+def test_taints_of_devices_are_tolerated_by_pods_that_use_them_and_by_no_others() -> None:
+    inspection, training = pods(on_hub(), on_two_nodes())
+    asked = {"key": "team", "operator": "Exists"}
+    assert inspection["tolerations"] == [asked]
+    assert training["tolerations"] == [asked, {"key": "nvidia.com/gpu", "operator": "Exists"}]
+    assert all("tolerations" not in pod for pod in pods(on_volumes(), on_cpu()))
+
+
+def test_shared_memory_is_bounded_and_counted() -> None:
+    (_, pod) = pods(on_volumes(), on_cpu())
+    (shm,) = [v["emptyDir"]["sizeLimit"] for v in pod["volumes"] if v["name"] == "shm"]
+    placement = placement_of(on_cpu())
+    asked = int(pod["containers"][0]["resources"]["requests"]["memory"])
+    assert asked == placement.host_memory
+    # the estimate with headroom, and what is kept in /dev/shm beside it
+    assert asked == int(on_cpu().memory.device_total * 1.25) + int(shm)
+
+
+def test_headroom_is_taken_as_far_as_the_node_has_it() -> None:
+    plan = on_cpu()
+    need = plan.memory.device_total
+    full = replace(plan, available=Bytes(int(need * 1.1)), margin=0.0)
+    assert need < placement_of(full).host_memory <= int(need * 1.1)
+
+
+def test_only_the_outputs_claim_can_be_written_to_and_only_by_training() -> None:
+    inspection, training = pods(on_volumes(), on_cpu())
+    claims = [
+        [m for m in p["containers"][0]["volumeMounts"] if m["name"].startswith("claim")] for p in (inspection, training)
+    ]
+    assert [[m["readOnly"] for m in found] for found in claims] == [[True], [False]]
+
+
+def test_the_trainer_is_told_the_same_places_that_are_mounted() -> None:
+    job, plan = on_volumes(), on_cpu()
+    run, attempt = rendered(job, plan)[1], rendered(job, plan)[-1]
+    config = JobConfig.model_validate_json(run["data"]["job.json"])
+    mounts = [m["mountPath"] for m in attempt["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]]
+    for path in (config.model.path, config.output, *config.data.files):
+        assert any(path == mount or path.startswith(f"{mount}/") for mount in mounts), path
+
+
+def test_the_placement_comes_back_from_the_config_map() -> None:
+    run = rendered(on_hub(), on_two_nodes())[1]
+    assert Placement.model_validate_json(run["data"]["placement.json"]) == placement_of(on_two_nodes())
+    assert run["immutable"] is True
+
+
+def test_names_are_labels_of_at_most_63_characters_with_the_pods_index_too() -> None:
+    long = Identity(name="a" * 40, namespace="n", uid=IDENTITY.uid, generation=1)
+    job = on_hub()
+    names = [
+        f"{attempt_name(long, 99)}-4095",
+        inspection_name(long, job),
+        run_name(long, "sha256:" + "0" * 64),
+    ]
+    assert max(map(len, names)) <= 63
+
+
+def test_other_rows_are_inspected_under_another_name() -> None:
+    same = [inspection_name(IDENTITY, on_hub()) for _ in range(2)]
+    assert same[0] == same[1] != inspection_name(IDENTITY, on_volumes())

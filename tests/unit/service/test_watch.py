@@ -1,0 +1,69 @@
+"""How kopf is set up; that it watches is shown against a real API server."""
+
+from typing import Any
+
+import kopf
+import pytest
+from kubernetes.aio.client.configuration import Configuration
+
+from finetune_operator.handlers.watch import make_registry, make_settings
+from finetune_operator.kube.kinds import CONFIG_MAPS, JOBS, NODES, PODS, Kind
+from finetune_operator.kube.metrics import Metrics
+from finetune_operator.kube.mirror import Mirror, Scope
+from finetune_operator.kube.store import Store
+from finetune_operator.kube.workqueue import WorkQueue
+from tests.support.fake_cluster import FakeCluster
+
+pytestmark = pytest.mark.anyio
+
+
+def make_mirror(store: Store) -> Mirror:
+    return Mirror(FakeCluster(), store, WorkQueue(Metrics()), waits=lambda _: False, scope=Scope(kinds=(PODS, NODES)))
+
+
+def handlers(registry: kopf.OperatorRegistry) -> dict[str, Any]:
+    return {str(handler.id): handler for handler in registry._watching.get_all_handlers()}
+
+
+async def test_every_kind_has_a_handler_that_names_its_group() -> None:
+    registry = make_registry(make_mirror(Store()), Configuration())
+    found = handlers(registry)
+    assert list(found) == ["pods", "nodes"]
+    selector = found["pods"].selector
+    assert (selector.group, selector.version, selector.any_name) == ("", "v1", "pods")
+
+
+async def test_events_reach_the_store() -> None:
+    store = Store()
+    seen = handlers(make_registry(make_mirror(store), Configuration()))["nodes"].fn
+    node = {"metadata": {"name": "n1", "uid": "u", "resourceVersion": "1"}}
+    await seen(event={"type": None, "object": node}, unused=1)
+    assert [(n["kind"], n["metadata"]["name"]) for n in store.all_of(NODES)] == [("Node", "n1")]
+    await seen(event={"type": "DELETED", "object": node})
+    assert store.all_of(NODES) == []
+
+
+async def test_who_we_are_is_asked_for_at_each_login() -> None:
+    configuration: Any = Configuration(host="https://server")
+    (handler,) = make_registry(make_mirror(Store()), configuration)._activities.get_all_handlers()
+    login: Any = handler.fn
+    for word in ("first", "second"):
+        configuration.api_key["BearerToken"] = f"bearer {word}"
+        info = await login(unused=1)
+        assert (info.server, info.as_http_headers()) == ("https://server", {"Authorization": f"Bearer {word}"})
+    configuration.api_key.clear()
+    assert (await login()).as_http_headers() == {}
+
+
+def test_kopf_writes_nothing_and_keeps_nothing() -> None:
+    settings = make_settings((PODS, JOBS, CONFIG_MAPS))
+    assert not settings.posting.enabled
+    assert settings.peering.standalone
+    assert settings.scanning.disabled
+    assert settings.persistence.diffbase_storage.build(body=kopf.Body({})) == {}
+
+
+@pytest.mark.parametrize(("kind", "is_filtered"), [(PODS, False), (JOBS, True), (CONFIG_MAPS, True)])
+def test_only_what_is_ours_is_watched_but_for_what_holds_devices(kind: Kind, *, is_filtered: bool) -> None:
+    selectors = make_settings((kind,)).watching.label_selectors
+    assert list(selectors.values()) == (["app.kubernetes.io/managed-by=finetune-operator"] if is_filtered else [])
