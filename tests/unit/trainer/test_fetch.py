@@ -99,7 +99,7 @@ def test_a_hub_that_doesnt_answer_is_said(
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         point_at(monkeypatch, nobody.getsockname()[1])
-        assert fetch.main(["me/tiny", "main", str(tmp_path / "model")]) == ExitCode.MODEL
+        assert fetch.main(["me/tiny", "main", str(tmp_path / "model")]) == ExitCode.INTERNAL
     assert "the hub can't be reached; let pods reach it, or write a volume or an image" in said(capsys)[-1].message
 
 
