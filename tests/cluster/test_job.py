@@ -85,12 +85,18 @@ class Site:
         return [i["metadata"]["name"] for i in self.kubectl.items(kind, "-n", self.namespace, "-l", label)]
 
 
-@pytest.fixture
-def site(cluster: Cluster, namespace: str, tmp_path: Path) -> Iterator[Site]:
-    """Everything but the operator."""
-    kubectl = cluster.plane.kubectl
-    kubectl.run("apply", "--server-side", "-f", str(CRD))
+@pytest.fixture(scope="module")
+def prepared(cluster: Cluster) -> Cluster:
+    """With the definition, and with the trainer's image on one node."""
+    cluster.plane.kubectl.run("apply", "--server-side", "-f", str(CRD))
     cluster.nodes[0].load(trainer_image())
+    return cluster
+
+
+@pytest.fixture
+def site(prepared: Cluster, namespace: str, tmp_path: Path) -> Iterator[Site]:
+    """Everything but the operator."""
+    cluster, kubectl = prepared, prepared.plane.kubectl
     volume = tmp_path / "volume"
     write_model(volume / "model")
     write_data(volume / "rows")

@@ -64,11 +64,15 @@ _DECIMALS: Final = (
     ("spec.training.warmup", "1", "is not a share of all steps, below 1"),
     ("spec.training.weightDecay", "1.1", "is above 1"),
     ("spec.training.maxGradNorm", "0", "is not above 0 and at most 1e6"),
+    ("spec.training.earlyStopping.threshold", "1e301", "is too large"),
     ("spec.hardware.memoryMargin", "0.9", "leaves too little to plan with"),
     ("spec.hardware.maxCost", "0", "is not above 0 and at most 1e12"),
     ("spec.hardware.maxHourlyCost", "1e13", "is not above 0 and at most 1e12"),
     ("spec.hardware.maxDuration", "2 hours", 'is not a duration; write for example "2h15m"'),
     ("spec.hardware.maxDuration", "0s", "is no time at all; write for example 2h15m"),
+    ("spec.preference.beta", "0", "is not above 0 and at most 100"),
+    ("spec.preference.desirableWeight", "1001", "is not above 0 and at most 1000"),
+    ("spec.preference.undesirableWeight", "0", "is not above 0 and at most 1000"),
     ("spec.plan.option", "LoRA 1", "is not an option's id"),
 )
 
@@ -248,6 +252,51 @@ _ACROSS: Final = (
         {"spec.acceptance.mustNotRegress": ["field:reason", "field:a"], "spec.dataset.contract": CONTRACT},
         "spec.acceptance: a metric that it names is no field of dataset.contract.output.json",
     ),
+    BadJob(
+        "rewards-of-sft",
+        {"spec.acceptance.metric": "reward-accuracy"},
+        "spec.acceptance: a metric that it names isn't measured with that objective",
+    ),
+    BadJob(
+        "regress-of-others",
+        {"spec.acceptance.mustNotRegress": ["preference-accuracy"], "spec.objective": "KTO"},
+        "spec.acceptance: a metric that it names isn't measured with that objective",
+    ),
+    BadJob(
+        "minimum-of-a-given-loss",
+        {"spec.acceptance": {"metric": "loss", "minimum": "0.9"}},
+        "spec.acceptance.minimum: is for a metric that is better when it is higher; write maximum instead",
+    ),
+    BadJob(
+        "maximum-of-preferences",
+        {"spec.acceptance.maximum": "0.9", "spec.objective": "DPO"},
+        "spec.acceptance.maximum: is for a metric that is better when it is lower; write minimum instead",
+    ),
+    BadJob(
+        "held-out-loss-of-preferences",
+        {"spec.training.evaluate": {"everySteps": 10}, "spec.objective": "DPO"},
+        "spec.training.evaluate: has no measure for that objective; remove it, or write objective: SFT",
+    ),
+    BadJob(
+        "early-stopping-of-preferences",
+        {"spec.training.earlyStopping": {}, "spec.objective": "KTO"},
+        "spec.training.earlyStopping: has no measure for that objective; remove it, or write objective: SFT",
+    ),
+    BadJob(
+        "cycles-of-a-schedule-without",
+        {"spec.training.cycles": 3},
+        "spec.training.cycles: is not used by that schedule; remove it, or write CosineWithRestarts",
+    ),
+    BadJob(
+        "preference-of-sft",
+        {"spec.preference": {"beta": "0.2"}},
+        "spec.preference: is not used by that objective; remove it, or write objective: DPO",
+    ),
+    BadJob(
+        "weights-of-dpo",
+        {"spec.preference": {"desirableWeight": "2"}, "spec.objective": "DPO"},
+        "spec.preference: has weights, which that objective doesn't use; remove them, or write objective: KTO",
+    ),
 )
 
 BAD_JOBS: Final = (
@@ -279,6 +328,24 @@ GOOD_CHANGES: Final[Mapping[str, Mapping[str, Any]]] = {
         "spec.dataset.contract.output.json.schema": {"type": "object", "properties": {"a": {"anyOf": [1, "b"]}}}
     },
     "full": {"spec.method": "Full", "spec.adapter": {}},
+    "stopped-early": {
+        "spec.training": {
+            "schedule": "CosineWithRestarts",
+            "cycles": 3,
+            "evaluate": {"everySteps": 10},
+            "earlyStopping": {"threshold": "0.01"},
+        },
+    },
+    "pairs": {
+        "spec.objective": "DPO",
+        "spec.preference": {"beta": "0.2"},
+        "spec.acceptance": {"minimum": "0.9", "mustNotRegress": ["reward-accuracy"]},
+    },
+    "judged": {
+        "spec.objective": "KTO",
+        "spec.preference": {"undesirableWeight": "2"},
+        "spec.acceptance.metric": "reward-accuracy",
+    },
     "devices": {"spec.hardware": {"nodes": 2, "devicesPerNode": 8, "maxDuration": "2h15m", "maxCost": "2e1"}},
     "everything-of-pods": {
         "spec.hardware": {"nodeSelector": {"nvidia.com/gpu.product": "A"}, "tolerations": [{"operator": "Exists"}]},

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-from finetune_trainer.events import DataFacts, MemoryEvent, RowFault, StepEvent, TokenLengths
+from finetune_trainer.events import DataFacts, HeldOutEvent, MemoryEvent, RowFault, StepEvent, TokenLengths
 from finetune_trainer.evidence import (
     AnswerRow,
     Environment,
@@ -26,7 +26,9 @@ _JOB: Final[dict[str, Any]] = {
     "method": "LoRA",
     "objective": "SFT",
     "model": {"path": "/models/base", "description": "models/base"},
+    "preference": None,
     "data": {
+        "objective": "SFT",
         "train": [{"path": "/data/train.jsonl", "format": "Alpaca", "weight": 1.0}],
         "evaluation": {"path": "/data/check.jsonl", "format": "Alpaca"},
         "evaluation_fraction": None,
@@ -47,12 +49,15 @@ _JOB: Final[dict[str, Any]] = {
         "gradient_accumulation": 2,
         "learning_rate": 2e-4,
         "schedule": "cosine",
+        "schedule_cycles": None,
         "warmup_share": 0.03,
         "weight_decay": 0.0,
         "max_grad_norm": 1.0,
         "seed": 42,
         "precision": "BF16",
         "gradient_checkpointing": False,
+        "evaluate_every_steps": None,
+        "early_stopping": None,
         "checkpoint_every_steps": 50,
         "checkpoints_kept": 2,
     },
@@ -120,6 +125,12 @@ def make_step(step: int = 1, **changes: Any) -> StepEvent:
         "memory_bytes": 2_000_000_000,
     }
     return StepEvent(**(fields | changes))
+
+
+def make_held_out(step: int, loss: float, **changes: Any) -> HeldOutEvent:
+    """An evaluation of two held-out rows in a run of ninety steps."""
+    fields: dict[str, Any] = {"steps": 90, "epoch": step / 30, "rows": 2, "tokens": 36, "seconds": 0.5}
+    return HeldOutEvent(step=step, loss=loss, **(fields | changes))
 
 
 def make_history(steps: int = 90) -> tuple[StepEvent, ...]:
@@ -245,6 +256,7 @@ def make_record(**changes: Any) -> RunRecord:
         "train": make_facts(),
         "evaluation": make_facts(rows=2),
         "history": make_history(),
+        "held_out": (),
         "resumed_from": (),
         "baseline": make_evaluation("baseline"),
         "tuned": make_evaluation("tuned"),

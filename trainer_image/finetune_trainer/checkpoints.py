@@ -74,6 +74,11 @@ def fault_of(folder: Path) -> str | None:
     return None
 
 
+def at(root: Path, step: int) -> Path:
+    """The folder of that step's checkpoint, whether or not there is one."""
+    return root / f"{_PREFIX}{step}"
+
+
 def newest_complete(root: Path, emit: Emit) -> Path | None:
     """The checkpoint to go on from; each one passed over is said."""
     faults: list[tuple[Path, str]] = []
@@ -109,14 +114,20 @@ def _ranks(count: int) -> str:
     return "1 rank" if count == 1 else f"{count} ranks"
 
 
-def prune(root: Path, keep: int) -> None:
+def prune(root: Path, keep: int, best: int | None = None) -> None:
     """Remove what is unfinished or damaged, and complete checkpoints beyond the newest `keep`, which is at least 1.
+
+    Args:
+        root: where they are.
+        keep: how many.
+        best: step of one that is kept beside them.
 
     Notes:
         A removal cut short leaves a checkpoint that lacks files, which nothing takes for whole.
     """
     folders = _checkpoints(root)
-    kept = [f for f in folders if fault_of(f) is None][:keep]
+    whole = [f for f in folders if fault_of(f) is None]
+    kept = [*whole[:keep], *(f for f in whole if step_of(f) == best)]
     for folder in folders:
         if folder not in kept:
             shutil.rmtree(folder)

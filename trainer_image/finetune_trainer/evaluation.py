@@ -78,7 +78,7 @@ class Evaluator:
         found: dict[int, tuple[float, int]] = {}
         for index, batch in self._share([len(e.input_ids) for e in self._examples]):
             self._stop.check()
-            found[index] = _answer_loss(model, [self._examples[i] for i in batch], self._pad_id)
+            found[index] = answer_loss(model, [self._examples[i] for i in batch], self._pad_id, model.device)
         # added up in the order of batches: the same sum on any number of ranks
         every = self._together(found)
         losses, tokens = zip(*(every[i] for i in sorted(every)), strict=True)
@@ -86,7 +86,7 @@ class Evaluator:
 
     def _share(self, lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
         """This rank's batches with their numbers: dealt out whole, so that each is computed as one rank computes it."""
-        return ((n, b) for n, b in enumerate(_batches(lengths)) if n % self._ranks.size == self._ranks.rank)
+        return ((n, b) for n, b in enumerate(batches(lengths)) if n % self._ranks.size == self._ranks.rank)
 
     def _together(self, mine: dict[int, T]) -> dict[int, T]:
         return {key: value for part in self._ranks.gather(mine) for key, value in part.items()}
@@ -132,7 +132,7 @@ def _until_stop(ids: list[int], stop_ids: tuple[int, ...]) -> list[int]:
     return ids[:end]
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
     """Indices, longest first, in batches bounded by rows and by padded tokens."""
     batch: list[int] = []
     longest = 0
@@ -153,22 +153,39 @@ def _left_padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) 
     return ids, mask
 
 
-def _answer_loss(model: Any, examples: Sequence[Example], pad: int) -> tuple[float, int]:
+def answer_loss(model: Any, examples: Sequence[Example], pad: int, device: torch.device) -> tuple[float, int]:
     """Summed loss on the answers' tokens, and their number."""
-    ids, mask = _left_padded([e.input_ids for e in examples], pad, model.device)
-    answers, _ = _left_padded([[int(m) for m in e.answer_mask] for e in examples], 0, model.device)
+    predicted, targets, _ = _answers(model, [(e.input_ids, e.answer_mask) for e in examples], pad, device)
+    nll = 0.0
+    for begin in range(0, len(targets), ROWS_A_LOSS):
+        some = slice(begin, begin + ROWS_A_LOSS)
+        nll += functional.cross_entropy(predicted[some].float(), targets[some], reduction="sum").item()
+    return nll, len(targets)
+
+
+def answer_log_probs(model: Any, sequences: Sequence[tuple[Sequence[int], Sequence[bool]]], pad: int) -> list[float]:
+    """Log-probability of each sequence's answers, summed over their tokens."""
+    predicted, targets, rows = _answers(model, sequences, pad, model.device)
+    found = torch.zeros(len(sequences), dtype=torch.float64, device=targets.device)
+    for begin in range(0, len(targets), ROWS_A_LOSS):
+        some = slice(begin, begin + ROWS_A_LOSS)
+        nll = functional.cross_entropy(predicted[some].float(), targets[some], reduction="none")
+        found.index_add_(0, rows[some], -nll.double())
+    return found.tolist()
+
+
+def _answers(
+    model: Any, sequences: Sequence[tuple[Sequence[int], Sequence[bool]]], pad: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits for the answers' tokens, these tokens, and the number of the sequence that each is of."""
+    ids, mask = _left_padded([ids for ids, _ in sequences], pad, device)
+    answers, _ = _left_padded([[int(m) for m in wanted] for _, wanted in sequences], 0, device)
     # the head runs from the position before the first answer token on; a prediction is for the token after it
-    kept = min(max(len(e.answer_mask) - e.answer_mask.index(True) for e in examples) + 1, ids.shape[1])
+    kept = min(max(len(wanted) - wanted.index(True) for _, wanted in sequences) + 1, ids.shape[1])
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     logits = model(
         input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=kept, use_cache=False
     ).logits
     # a row's first token has nothing before it that it could be predicted from: padding least of all
     wanted = (answers[:, -kept:][:, 1:] * mask[:, -kept:][:, :-1]).bool()
-    targets = ids[:, -kept:][:, 1:][wanted]
-    predicted = logits[:, :-1][wanted]
-    nll = 0.0
-    for begin in range(0, len(targets), ROWS_A_LOSS):
-        some = slice(begin, begin + ROWS_A_LOSS)
-        nll += functional.cross_entropy(predicted[some].float(), targets[some], reduction="sum").item()
-    return nll, len(targets)
+    return logits[:, :-1][wanted], ids[:, -kept:][:, 1:][wanted], wanted.nonzero()[:, 0]

@@ -38,7 +38,7 @@ class RowFault(StrictModel):
 
 
 class TokenLengths(StrictModel):
-    """Row lengths in tokens, prompt and answer together."""
+    """Row lengths in tokens, prompt and answer together; of two answers the longer one counts, and both in totals."""
 
     p50: int
     p95: int
@@ -188,6 +188,26 @@ class StepEvent(StrictModel):
     remaining_seconds: float
     memory_bytes: int
     """Measured peak of this rank's device so far, in the planner's terms."""
+    reward_accuracy: float | None = None
+    """Share of rows that the rewards judge rightly, since the step told before; None for SFT."""
+    reward_margin: float | None = None
+    """Mean reward of chosen or wanted answers less that of the others; None for SFT, and where one kind is lacking."""
+
+
+class HeldOutEvent(StrictModel):
+    """The loss on held-out rows after a step, measured as before and after the training."""
+
+    event: Literal["held-out"] = "held-out"
+    step: int
+    steps: int
+    epoch: float
+    loss: float
+    """Mean over the answers' tokens."""
+    rows: int
+    tokens: int
+    """Of all answers."""
+    seconds: float
+    """That it took."""
 
 
 MemoryPhase = Literal["loading", "baseline", "preparing", "forward", "backward", "step", "saving", "tuned"]
@@ -327,6 +347,7 @@ Event = Annotated[
     | DataReport
     | PhaseEvent
     | StepEvent
+    | HeldOutEvent
     | MemoryEvent
     | CheckpointEvent
     | ResumeEvent

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from finetune_trainer.events import DataFacts, MemoryEvent, StepEvent
-from finetune_trainer.job_config import JobConfig, StrictModel
+from finetune_trainer.events import DataFacts, HeldOutEvent, MemoryEvent, StepEvent
+from finetune_trainer.job_config import PREFERENCE_METRICS, JobConfig, StrictModel
 
 
 class AnswerRow(StrictModel):
@@ -20,6 +20,20 @@ class AnswerRow(StrictModel):
     """As generated, special tokens removed, nothing else touched."""
 
 
+class JudgedAnswers(StrictModel):
+    """One held-out row whose answers are judged, with what one model gives them."""
+
+    file: str
+    line: int
+    wanted: bool
+    """False for a single answer that is to be unlearnt."""
+    log_probs: tuple[float, ...]
+    """Of each answer, summed over its tokens; of a pair the chosen one's first, and of a single one the
+    answer itself and then one that belongs elsewhere."""
+    tokens: tuple[int, ...]
+    """Of each answer."""
+
+
 class Evaluation(StrictModel):
     """One model on the held-out rows."""
 
@@ -28,6 +42,12 @@ class Evaluation(StrictModel):
     """By metric name; shares are 0 to 1."""
     answers: tuple[AnswerRow, ...]
     seconds: float
+    judged: tuple[JudgedAnswers, ...] = ()
+    """Rows of a preference objective; empty for SFT."""
+
+    def rows_behind(self, metric: str, held_out: int) -> int:
+        """Rows that a share is of; held_out where it is neither of answers nor of judgements."""
+        return (len(self.judged) if metric in PREFERENCE_METRICS else len(self.answers)) or held_out
 
 
 class Verdict(StrictModel):
@@ -67,6 +87,8 @@ class RunRecord(StrictModel):
     evaluation: DataFacts
     history: tuple[StepEvent, ...]
     """Every logged step, across resumptions, without repeats."""
+    held_out: tuple[HeldOutEvent, ...]
+    """Every evaluation while it was trained, likewise."""
     resumed_from: tuple[int, ...]
     """Steps that the run was resumed from."""
     baseline: Evaluation

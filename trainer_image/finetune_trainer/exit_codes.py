@@ -31,6 +31,8 @@ class ExitCode(IntEnum):
     """No space left where output or checkpoints go."""
     RANK_LOST = 24
     """Another rank is gone; why, that one says itself, or the launcher."""
+    HUNG = 25
+    """A step didn't end, many times longer than steps take."""
     INTERRUPTED = 40
     """Asked to stop; the same command goes on, from a complete checkpoint where training had begun."""
     INTERNAL = 70
@@ -69,6 +71,7 @@ MEANINGS: Final[dict[ExitCode, Meaning]] = {
     ExitCode.DIVERGED: Meaning("Diverged", counts_as_restart=False, next_action=NextAction.FAIL),
     ExitCode.STORAGE_FULL: Meaning("StorageFull", counts_as_restart=False, next_action=NextAction.FAIL),
     ExitCode.RANK_LOST: Meaning("RankLost", counts_as_restart=True, next_action=NextAction.RETRY),
+    ExitCode.HUNG: Meaning("Hung", counts_as_restart=True, next_action=NextAction.RETRY),
     ExitCode.INTERRUPTED: Meaning("Interrupted", counts_as_restart=False, next_action=NextAction.RETRY),
     ExitCode.INTERNAL: Meaning("InternalError", counts_as_restart=True, next_action=NextAction.RETRY),
 }

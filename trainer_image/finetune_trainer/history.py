@@ -7,11 +7,12 @@ from typing import Annotated, Final
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from finetune_trainer.events import ResumeEvent, StepEvent
+from finetune_trainer.events import HeldOutEvent, ResumeEvent, StepEvent
 
-_LINE: Final[TypeAdapter[StepEvent | ResumeEvent]] = TypeAdapter(
-    Annotated[StepEvent | ResumeEvent, Field(discriminator="event")]
-)
+Told = StepEvent | HeldOutEvent | ResumeEvent
+"""What a history is made of."""
+
+_LINE: Final[TypeAdapter[Told]] = TypeAdapter(Annotated[Told, Field(discriminator="event")])
 
 
 class History:
@@ -20,8 +21,8 @@ class History:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def add(self, event: StepEvent | ResumeEvent) -> None:
-        """Append a step or a resumption."""
+    def add(self, event: Told) -> None:
+        """Append a step, an evaluation or a resumption."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab") as f:
             if f.tell() and not _ends_with_newline(self._path):
@@ -30,21 +31,27 @@ class History:
 
     def steps(self) -> tuple[StepEvent, ...]:
         """All steps in order, as the training that stands took them."""
-        steps: list[StepEvent] = []
-        for event in self._read():
-            # a session that goes on from an earlier step, or begins again, undoes what came after it
-            last_valid = event.step if isinstance(event, ResumeEvent) else event.step - 1
-            while steps and steps[-1].step > last_valid:
-                steps.pop()
-            if isinstance(event, StepEvent):
-                steps.append(event)
-        return tuple(steps)
+        return tuple(e for e in self._standing() if isinstance(e, StepEvent))
+
+    def held_out(self) -> tuple[HeldOutEvent, ...]:
+        """All evaluations in order, as the training that stands made them."""
+        return tuple(e for e in self._standing() if isinstance(e, HeldOutEvent))
 
     def resumptions(self) -> tuple[int, ...]:
         """Steps that the run was resumed from, in the order of the sessions."""
         return tuple(e.step for e in self._read() if isinstance(e, ResumeEvent))
 
-    def _read(self) -> Iterator[StepEvent | ResumeEvent]:
+    def _standing(self) -> list[StepEvent | HeldOutEvent]:
+        told: list[StepEvent | HeldOutEvent] = []
+        for event in self._read():
+            # a session that goes on from an earlier step, or begins again, undoes what came after it
+            while told and _is_undone(told[-1], event):
+                told.pop()
+            if not isinstance(event, ResumeEvent):
+                told.append(event)
+        return told
+
+    def _read(self) -> Iterator[Told]:
         if not self._path.exists():
             return
         for line in self._path.read_bytes().splitlines():
@@ -53,6 +60,13 @@ class History:
             except ValidationError:
                 # a line cut short by a kill
                 continue
+
+
+def _is_undone(last: StepEvent | HeldOutEvent, event: Told) -> bool:
+    if last.step == event.step:
+        # a step is told after its evaluation
+        return isinstance(event, HeldOutEvent) or (isinstance(event, StepEvent) and isinstance(last, StepEvent))
+    return last.step > event.step
 
 
 def _ends_with_newline(path: Path) -> bool:

@@ -63,9 +63,9 @@ class RowFormat(StrEnum):
     PROMPT_COMPLETION = "PromptCompletion"
     TEXT = "Text"
     PREFERENCE = "Preference"
-    """Two answers, of which one is preferred: checked, and not learnt from by SFT."""
+    """Two answers, of which one is preferred: DPO and ORPO learn from them."""
     UNPAIRED = "Unpaired"
-    """Answers that are wanted or not: likewise."""
+    """Answers that are wanted or not: KTO learns from them."""
 
 
 class Precision(StrEnum):
@@ -74,6 +74,20 @@ class Precision(StrEnum):
     BF16 = "BF16"
     FP16 = "FP16"
     FP32 = "FP32"
+
+
+Objective = Literal["SFT", "DPO", "ORPO", "KTO"]
+"""What the loss asks for."""
+
+PAIRED: Final[frozenset[Objective]] = frozenset({"DPO", "ORPO"})
+"""Objectives that learn from two answers of which one is preferred."""
+
+REFERENCED: Final[frozenset[Objective]] = frozenset({"DPO", "KTO"})
+"""Objectives that compare with the model as it was when training began."""
+
+
+PREFERENCE_METRICS: Final = frozenset({"preference-accuracy", "reward-accuracy"})
+"""Metrics of judged answers."""
 
 
 class ModelConfig(StrictModel):
@@ -121,6 +135,8 @@ class ContractConfig(StrictModel):
 class DataConfig(StrictModel):
     """Rows for training and for evaluation."""
 
+    objective: Objective
+    """What rows are read for: it decides which formats there may be."""
     train: Annotated[tuple[TrainFileConfig, ...], Field(min_length=1)]
     """Files of which the rows follow one another."""
     evaluation: DataFileConfig | None
@@ -165,6 +181,15 @@ class QuantizationConfig(StrictModel):
     """Type of the tensors that the 4-bit codes lie in; ZeRO-3 divides only those of the run's own precision."""
 
 
+class EarlyStoppingConfig(StrictModel):
+    """When training ends before its last step; the result is then, as at the end, what had the lowest held-out loss."""
+
+    patience: Annotated[int, Field(ge=1)]
+    """Evaluations without an improvement after which it ends."""
+    threshold: Annotated[Finite, Field(ge=0)]
+    """By how much the loss has to fall to count as an improvement."""
+
+
 class TrainingConfig(StrictModel):
     """Hyperparameters, all solved."""
 
@@ -173,7 +198,10 @@ class TrainingConfig(StrictModel):
     """Rows a device and a forward pass."""
     gradient_accumulation: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[Finite, Field(gt=0)]
-    schedule: Literal["constant", "linear", "cosine"]
+    schedule: Literal["constant_with_warmup", "linear", "cosine", "cosine_with_restarts"]
+    """By transformers' names: its `constant` has no warm-up."""
+    schedule_cycles: Annotated[int, Field(ge=2)] | None
+    """Of cosine_with_restarts, and of no other."""
     warmup_share: Annotated[float, Field(ge=0, lt=1)]
     """Of all steps."""
     weight_decay: Annotated[Finite, Field(ge=0)]
@@ -182,8 +210,35 @@ class TrainingConfig(StrictModel):
     seed: Count
     precision: Precision
     gradient_checkpointing: bool
+    evaluate_every_steps: Annotated[int, Field(ge=1)] | None
+    """Between two looks at the held-out rows' loss, of which there is one at the end, too; None: none at all."""
+    early_stopping: EarlyStoppingConfig | None
+    """The checkpoint with the lowest loss is kept beside the newest ones."""
     checkpoint_every_steps: Annotated[int, Field(ge=1)]
     checkpoints_kept: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _cycles_where_they_are_counted(self) -> Self:
+        if (self.schedule == "cosine_with_restarts") != (self.schedule_cycles is not None):
+            raise ValueError("schedule_cycles belongs to cosine_with_restarts, and to no other schedule")
+        return self
+
+    @model_validator(mode="after")
+    def _stopped_by_something(self) -> Self:
+        if self.early_stopping is not None and self.evaluate_every_steps is None:
+            raise ValueError("early_stopping needs evaluate_every_steps")
+        return self
+
+
+class PreferenceConfig(StrictModel):
+    """What DPO, ORPO and KTO weigh by."""
+
+    beta: Annotated[Finite, Field(gt=0)]
+    """Of DPO and KTO how dearly the model pays for leaving its reference; of ORPO the weight of the odds ratio."""
+    desirable_weight: Annotated[Finite, Field(gt=0)]
+    """Of KTO: of the loss on wanted answers."""
+    undesirable_weight: Annotated[Finite, Field(gt=0)]
+    """Likewise on the others."""
 
 
 class WorldConfig(StrictModel):
@@ -235,13 +290,15 @@ class JobConfig(StrictModel):
     version: Literal[1]
     name: str
     method: Literal["Full", "LoRA", "QLoRA", "DoRA"]
-    objective: Literal["SFT"]
+    objective: Objective
     model: ModelConfig
     data: DataConfig
     adapter: AdapterConfig | None
     """None for Full."""
     quantization: QuantizationConfig | None
     """Of the base model, for QLoRA alone."""
+    preference: PreferenceConfig | None
+    """None for SFT."""
     training: TrainingConfig
     world: WorldConfig
     acceptance: AcceptanceConfig
@@ -253,6 +310,18 @@ class JobConfig(StrictModel):
     def _adapter_where_it_is_trained(self) -> Self:
         if (self.method == "Full") != (self.adapter is None):
             raise ValueError(f"adapter must be {'given' if self.adapter is None else 'null'} for {self.method}")
+        return self
+
+    @model_validator(mode="after")
+    def _rows_for_the_objective(self) -> Self:
+        if self.data.objective != self.objective:
+            raise ValueError(
+                f"data.objective is {self.data.objective} and objective is {self.objective}; they must agree"
+            )
+        if (self.objective == "SFT") != (self.preference is None):
+            raise ValueError(
+                f"preference must be {'given' if self.preference is None else 'null'} for {self.objective}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -173,6 +173,9 @@ class _Attached:
 
     def _forward(self, *passed: Any) -> None:
         del passed
+        if not self._engine.training:
+            # held-out rows between two steps: no part of what a plan predicts
+            return
         self._weigh(self._engine, "begun")
         self._enter("forward")
 

@@ -18,6 +18,7 @@ from finetune_trainer.events import EvaluationEvent, PhaseEvent, ResultEvent
 from finetune_trainer.evidence import Evaluation, RunRecord
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.files import write_atomically
+from finetune_trainer.held_out import HeldOut
 from finetune_trainer.history import History
 from finetune_trainer.interrupts import StopFlag
 from finetune_trainer.job_config import (
@@ -33,6 +34,9 @@ from finetune_trainer.magnitudes import rounded_away
 from finetune_trainer.memory import MemoryMeter, give_back
 from finetune_trainer.memory_watch import conclude
 from finetune_trainer.modeling import attach_adapter, count_trainable, load_base, load_tokenizer
+from finetune_trainer.objectives.log_probs import judge
+from finetune_trainer.objectives.sequences import laid_out
+from finetune_trainer.objectives.verdict import preference_metrics
 from finetune_trainer.progress import Emit, emit, stay_silent
 from finetune_trainer.quantization import check_engine
 from finetune_trainer.ranks import Ranks, prove_same_model
@@ -97,20 +101,20 @@ class _Road:
         tokenizer = TextTokenizer.load(Path(self._job.model.path))
         data = self._read_data(tokenizer)
         checksums = self._hold_inputs()
-        evaluator = Evaluator(
-            data.evaluation, tokenizer.stop_token_ids, tokenizer.pad_token_id, self._s.stop, self._s.ranks
-        )
+        # an answer that is to be unlearnt is no reference
+        asked = [e for e in data.evaluation if e.wanted]
+        evaluator = Evaluator(asked, tokenizer.stop_token_ids, tokenizer.pad_token_id, self._s.stop, self._s.ranks)
         saved_tokenizer = load_tokenizer(Path(self._job.model.path))
         decode = _decoder(saved_tokenizer)
         model = self._load_base()
-        baseline = self._evaluate(evaluator, model, decode, "baseline")
+        baseline = self._evaluate(evaluator, data, model, decode, None)
         # before hours of training, not after them
         check_measured(self._job.acceptance, baseline.metrics)
         seconds = self._train(model, saved_tokenizer, data)
         del model
         give_back(self._job.world.accelerator)
         tuned_model = outputs.reload(self._job, outputs.staging_folder(self._job), self._home)
-        tuned = self._evaluate(evaluator, tuned_model, decode, "tuned")
+        tuned = self._evaluate(evaluator, data, tuned_model, decode, baseline)
         if self._s.ranks.first:
             self._finish(data, baseline, tuned, checksums, seconds)
 
@@ -149,8 +153,10 @@ class _Road:
         return model
 
     def _evaluate(
-        self, evaluator: Evaluator, model: Any, decode: Any, subject: Literal["baseline", "tuned"]
+        self, evaluator: Evaluator, data: LoadedData, model: Any, decode: Any, before: Evaluation | None
     ) -> Evaluation:
+        """Of the base model, or of the result against what was there before."""
+        subject: Literal["baseline", "tuned"] = "baseline" if before is None else "tuned"
         kept = self._s.state / f"{subject}.json"
         known = self._s.ranks.ask_first(lambda: _known(kept) if subject == "baseline" else None)
         if known is not None:
@@ -160,10 +166,26 @@ class _Road:
             self._s.meter.begin()
             contract = self._job.data.contract.answer_json
             found = evaluator.evaluate(model, decode, subject, contract, lambda done, of: self._tick(subject, done, of))
+            if self._job.preference is not None:
+                found = self._judge(found, data, model, before)
             self._s.meter.end(subject)
             self._s.ranks.ask_first(lambda: write_atomically(kept, found.model_dump_json(indent=2) + "\n"))
-        self._s.emit(EvaluationEvent(subject=subject, rows=len(found.answers), metrics=found.metrics))
+        self._s.emit(
+            EvaluationEvent(subject=subject, rows=len(found.judged) or len(found.answers), metrics=found.metrics)
+        )
         return found
+
+    def _judge(self, found: Evaluation, data: LoadedData, model: Any, before: Evaluation | None) -> Evaluation:
+        """The evaluation with what the model makes of judged answers."""
+        rows = judge(
+            model,
+            laid_out(data.evaluation, self._job.objective, self._job.data.max_length),
+            self._s.stop,
+            self._s.ranks,
+            lambda done, of: self._tick(found.subject, done, of),
+        )
+        metrics = preference_metrics(self._job.objective, rows, before.judged if before is not None else rows)
+        return found.model_copy(update={"judged": rows, "metrics": found.metrics | metrics})
 
     def _tick(self, subject: Literal["baseline", "tuned"], done: int, total: int) -> None:
         self._s.emit(PhaseEvent(phase=subject, message="evaluating held-out rows", done=done, total=total))
@@ -178,7 +200,10 @@ class _Road:
         prove_same_model(model, self._s.ranks)
         lacking = rounded_away(model)
         self._s.meter.begin()
-        watch = Watch(self._job, self._s.history, self._s.meter, self._s.stop, self._s.ranks, self._s.emit)
+        held_out = HeldOut(
+            self._job, data.evaluation, int(tokenizer.pad_token_id), self._s.history, self._s.ranks, self._s.emit
+        )
+        watch = Watch(self._job, held_out, self._s.meter, self._s.stop)
         trainer = train(self._job, self._s.deepspeed, model, tokenizer, data.train, watch)
         seconds = watch.seconds
         # asked to stop: the checkpoint is there
@@ -203,9 +228,9 @@ class _Road:
     def _finish(
         self, data: LoadedData, baseline: Evaluation, tuned: Evaluation, checksums: dict[str, str], seconds: float
     ) -> None:
-        verdict = decide(
-            self._job.acceptance, baseline.metrics, tuned.metrics, len(tuned.answers) or len(data.evaluation)
-        )
+        rule = self._job.acceptance
+        rows = tuned.rows_behind(rule.metric, len(data.evaluation))
+        verdict = decide(rule, baseline.metrics, tuned.metrics, rows)
         output = Path(self._job.output)
         files = outputs.publish(self._job, outputs.staging_folder(self._job))
         for rendered in sorted(self._s.folder.glob("finetune_config.*")):
@@ -216,6 +241,7 @@ class _Road:
             train=data.train_facts,
             evaluation=data.evaluation_facts,
             history=self._s.history.steps(),
+            held_out=self._s.history.held_out(),
             resumed_from=self._s.history.resumptions(),
             baseline=baseline,
             tuned=tuned,
@@ -242,7 +268,7 @@ def _result(record: RunRecord, report: Path) -> ResultEvent:
         decision=record.verdict.decision,
         because=record.verdict.because,
         next_step=record.verdict.next_step,
-        rows=len(record.tuned.answers) or record.evaluation.rows,
+        rows=record.tuned.rows_behind(record.job.acceptance.metric, record.evaluation.rows),
         baseline=record.baseline.metrics,
         tuned=record.tuned.metrics,
         memory_predicted=record.memory.total_predicted,

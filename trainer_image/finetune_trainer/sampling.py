@@ -1,41 +1,48 @@
-"""The order of rows over several ranks: the same rows in the same step as on one, each counted once."""
+"""The order of rows: the same rows in the same step whatever the number of ranks, each counted once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch.utils.data import RandomSampler, Sampler
 
+from finetune_trainer.grouping import by_length
 
-class EvenSampler(Sampler[int]):
-    """An epoch's rows in the order that one rank takes, filled up so that every rank gets as many.
 
-    What fills up is a row that no loss is on: rows taken twice, as accelerate does it, would count twice.
+class StepSampler(Sampler[int]):
+    """An epoch's rows, step by step in a random order, and within a step by length.
+
+    Micro-batches then hold rows of similar length, and little is padded; a step still learns from the rows that it
+    would learn from in any order. Over several ranks rows are filled up so that every rank gets as many: what fills up
+    is a row that no loss is on, since rows taken twice, as accelerate does it, would count twice.
     """
 
-    def __init__(self, rows: int, together: int, seed: int) -> None:
+    def __init__(self, lengths: Sequence[int], together: int, per_step: int, seed: int) -> None:
         """Make it.
 
         Args:
-            rows: to be learnt from; the one after them has no loss.
-            together: rows of one forward pass on all ranks.
+            lengths: tokens of the rows to be learnt from; the one after them has no loss.
+            together: rows of one forward pass on all ranks; 1 where nothing is to be filled up.
+            per_step: rows of an optimizer step, on all ranks.
             seed: of the order.
         """
-        self._rows = rows
+        self._lengths = lengths
+        self._per_step = per_step
         self._seed = seed
         self._epoch = 0
-        self._missing = -rows % together
+        self._missing = -len(lengths) % together
 
     def set_epoch(self, epoch: int) -> None:
         """Take that epoch's order."""
         self._epoch = epoch
 
     def __iter__(self) -> Iterator[int]:
-        """The rows, and then what fills up."""
+        """The rows with what fills up."""
         # as accelerate seeds the order of one rank
         generator = torch.Generator().manual_seed(self._seed + self._epoch)
-        yield from RandomSampler(range(self._rows), generator=generator)
-        yield from [self._rows] * self._missing
+        order = list(RandomSampler(range(len(self._lengths)), generator=generator))
+        yield from by_length(order, self._lengths, self._per_step)
+        yield from [len(self._lengths)] * self._missing
 
     def __len__(self) -> int:
         """Rows with what fills up."""
-        return self._rows + self._missing
+        return len(self._lengths) + self._missing

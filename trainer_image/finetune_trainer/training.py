@@ -2,11 +2,12 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from datasets import Dataset
+from peft import PeftModel
 from torch.utils.data import DataLoader, Sampler
 from transformers import (
     PreTrainedTokenizerBase,
@@ -16,21 +17,24 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.integrations.deepspeed import deepspeed_load_checkpoint
 from trl import SFTConfig, SFTTrainer
 
 from finetune_trainer import checkpoints
 from finetune_trainer.data.examples import Example
 from finetune_trainer.events import CheckpointEvent, ResumeEvent, StepEvent
 from finetune_trainer.exit_codes import ExitCode, TrainerError
-from finetune_trainer.history import History
+from finetune_trainer.held_out import HeldOut
 from finetune_trainer.interrupts import StopFlag
 from finetune_trainer.job_config import JobConfig, Precision
 from finetune_trainer.memory import MemoryMeter
 from finetune_trainer.memory_watch import MemoryWatch
-from finetune_trainer.progress import Emit
+from finetune_trainer.objectives.preference import PreferenceLoss
+from finetune_trainer.objectives.prepare import preference_rows
+from finetune_trainer.objectives.rows import collate
 from finetune_trainer.quantization import DTYPES, adapter_to
-from finetune_trainer.ranks import Ranks
-from finetune_trainer.sampling import EvenSampler
+from finetune_trainer.sampling import StepSampler
+from finetune_trainer.watchdog import Watchdog
 
 IGNORED = -100
 """Label of tokens that the loss isn't on."""
@@ -39,15 +43,14 @@ IGNORED = -100
 class Watch(TrainerCallback):
     """Reports steps and checkpoints, keeps checkpoints whole, stops on request and on divergence."""
 
-    def __init__(
-        self, job: JobConfig, history: History, meter: MemoryMeter, stop: StopFlag, ranks: Ranks, emit: Emit
-    ) -> None:
+    def __init__(self, job: JobConfig, held_out: HeldOut, meter: MemoryMeter, stop: StopFlag) -> None:
         self._job = job
-        self._history = history
+        self._history = held_out.history
         self.meter = meter
-        self._stop = stop
-        self.ranks = ranks
-        self.emit = emit
+        self.stop = stop
+        self.ranks = held_out.ranks
+        self.emit = held_out.emit
+        self.held_out = held_out
         self._clock = time.monotonic()
         self._first_step = 0
         self._began = self._clock
@@ -65,8 +68,8 @@ class Watch(TrainerCallback):
         """Between two steps state is consistent: the one place to stop with a checkpoint."""
         del args, state, kwargs
         # a signal may have reached one rank before this step's end and another after it
-        self._stop.requested = self.ranks.any(self._stop.requested)
-        if self._stop.requested:
+        self.stop.requested = self.ranks.any(self.stop.requested)
+        if self.stop.requested:
             control.should_save = True
             control.should_training_stop = True
 
@@ -94,6 +97,8 @@ class Watch(TrainerCallback):
             tokens_per_second=(logs["num_tokens"] - self._tokens) / (now - self._clock),
             remaining_seconds=self._seconds_left(state, now),
             memory_bytes=self.meter.highest(),
+            reward_accuracy=logs.get("rewards/accuracies"),
+            reward_margin=logs.get("rewards/margins"),
         )
         self._tokens, self._clock = logs["num_tokens"], now
         self._tell(event)
@@ -105,7 +110,13 @@ class Watch(TrainerCallback):
     def _tell(self, event: StepEvent | ResumeEvent) -> None:
         if self.ranks.first:
             self._history.add(event)
+            if isinstance(event, StepEvent):
+                self.held_out.board.add(event)
         self.emit(event)
+
+    def passed_over(self, seconds: float) -> None:
+        """Not count these seconds as a step's."""
+        self._clock += seconds
 
     @property
     def seconds(self) -> float:
@@ -123,23 +134,32 @@ class Watch(TrainerCallback):
         # every rank has written its part
         self.ranks.wait()
         self.ranks.ask_first(lambda: self._complete(folder))
-        self._stop.has_checkpoint = True
+        self.stop.has_checkpoint = True
         self.emit(CheckpointEvent(step=state.global_step, path=str(folder)))
 
     def _complete(self, folder: Path) -> None:
         checkpoints.mark_complete(folder, self.ranks.size)
-        checkpoints.prune(folder.parent, self._job.training.checkpoints_kept)
+        standing = self.held_out.standing
+        best = standing.best if standing is not None else None
+        checkpoints.prune(folder.parent, self._job.training.checkpoints_kept, best)
 
 
 class _Trainer(SFTTrainer):  # type: ignore[misc]  # TRL has no types
-    """TRL's, with rows dealt out among ranks so that a step learns from those that one rank would take."""
+    """TRL's, with rows in an order of ours: the same in a step on any number of ranks, and there by length."""
 
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
-        if self.args.world_size == 1:
-            found: Sampler[int] | None = super()._get_train_sampler(train_dataset)
-            return found
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int]:
+        del train_dataset
+        lengths = self.row_lengths()
         together = self.args.per_device_train_batch_size * self.args.world_size
-        return EvenSampler(len(self.train_dataset) - 1, together, self.args.data_seed)
+        per_step = together * self.args.gradient_accumulation_steps
+        if self.args.world_size == 1:
+            return StepSampler(lengths, 1, per_step, self.args.data_seed)
+        # the last one fills up
+        return StepSampler(lengths[:-1], together, per_step, self.args.data_seed)
+
+    def row_lengths(self) -> list[int]:
+        """Tokens of each row: what rows of a step are ordered by."""
+        return [len(ids) for ids in self.train_dataset["input_ids"]]
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         loader: Any = super().get_train_dataloader()
@@ -147,6 +167,10 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]  # TRL has no types
             # a resumed training tells the epoch to what it finds here, and to nothing below it
             loader.set_sampler(loader.batch_sampler.batch_sampler.sampler)
         return cast("DataLoader[Any]", loader)
+
+
+class _PreferenceTrainer(PreferenceLoss, _Trainer):
+    """The same with the loss of DPO, ORPO or KTO."""
 
 
 def _refuse_divergence(step: int, logs: dict[str, float], learning_rate: float) -> None:
@@ -168,14 +192,15 @@ def train(
     watch: Watch,
 ) -> SFTTrainer:
     """Train to the end, or to where we are asked to stop; from the newest complete checkpoint where there is one."""
-    resume = watch.ranks.ask_first(lambda: _checkpoint(job, watch.emit))
-    trainer = _Trainer(
-        model=model,
-        args=arguments(job, deepspeed, len(examples)),
-        train_dataset=_dataset(examples, watch.ranks.size),
-        processing_class=tokenizer,
-        callbacks=[watch],
-    )
+    resume = watch.ranks.ask_first(lambda: _checkpoint(job, watch))
+    over = False
+    if resume is not None:
+        watch.held_out.begin_from(checkpoints.step_of(resume))
+        standing = watch.held_out.standing
+        # this training has ended here already: only its result is missing
+        over = standing is not None and standing.enough
+    trainer = _trainer(job, arguments(job, deepspeed, len(examples), over=over), model, tokenizer, examples, watch)
+    watch.held_out.follow(trainer, watch)
     if job.quantization is not None:
         adapter_to(trainer.model, DTYPES[job.training.precision])
     if watch.ranks.first:
@@ -186,16 +211,58 @@ def train(
     if resume is not None:
         watch.resumed(ResumeEvent(step=checkpoints.step_of(resume), path=str(resume)))
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    take_best(trainer, watch, checkpoint_root(job))
     return trainer
 
 
-def _checkpoint(job: JobConfig, emit: Emit) -> Path | None:
+def _trainer(
+    job: JobConfig,
+    args: SFTConfig,
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Sequence[Example],
+    watch: Watch,
+) -> SFTTrainer:
+    """The trainer of the job's objective, with its rows."""
+    common = {
+        "model": model,
+        "args": args,
+        "processing_class": tokenizer,
+        # what is measured at a step is known to whoever keeps or ends there
+        "callbacks": [Watchdog(), watch.held_out, watch],
+    }
+    if job.preference is None:
+        return _Trainer(**common, train_dataset=_dataset(examples, watch.ranks.size))
+    rows = preference_rows(job, model, examples, watch.stop, watch.ranks, watch.emit)
+    trainer = _PreferenceTrainer(**common, train_dataset=rows, data_collator=collate)
+    trainer.begin(job.objective, job.preference)
+    return trainer
+
+
+def take_best(trainer: SFTTrainer, watch: Watch, root: Path) -> None:
+    """Go back to the weights with the lowest held-out loss, where training may end by it."""
+    standing = watch.held_out.standing
+    if standing is None or standing.best is None or standing.best == trainer.state.global_step or watch.stop.requested:
+        return
+    folder = checkpoints.at(root, standing.best)
+    fault = watch.ranks.ask_first(lambda: checkpoints.fault_of(folder))
+    if fault is not None:
+        raise TrainerError(
+            ExitCode.INTERNAL,
+            f"{folder}, with the lowest held-out loss, {fault}; write another output.path to train anew",
+        )
+    adapter = isinstance(trainer.model, PeftModel)
+    load: Callable[..., None] = deepspeed_load_checkpoint
+    load(trainer.model_wrapped, str(folder), load_module_strict=not adapter)
+
+
+def _checkpoint(job: JobConfig, watch: Watch) -> Path | None:
     root = checkpoint_root(job)
-    found = checkpoints.newest_complete(root, emit)
+    found = checkpoints.newest_complete(root, watch.emit)
     if found is not None:
         checkpoints.hold_world(found, job.world.size)
     if root.exists():
-        checkpoints.prune(root, job.training.checkpoints_kept)
+        checkpoints.prune(root, job.training.checkpoints_kept, watch.held_out.best_until(found))
     return found
 
 
@@ -221,18 +288,26 @@ def _dataset(examples: Sequence[Example], world: int) -> Dataset:
     return Dataset.from_dict({"input_ids": inputs, "labels": labels})
 
 
-def arguments(job: JobConfig, deepspeed: dict[str, Any], rows: int) -> SFTConfig:
-    """The one translation of our contract into TRL's; whatever has a default that matters is written here."""
+def arguments(job: JobConfig, deepspeed: dict[str, Any], rows: int, *, over: bool = False) -> SFTConfig:
+    """The one translation of our contract into TRL's; whatever has a default that matters is written here.
+
+    Args:
+        job: the contract.
+        deepspeed: DeepSpeed's configuration.
+        rows: to be learnt from.
+        over: no step is left to be taken.
+    """
     t = job.training
     per_step = t.micro_batch_size * t.gradient_accumulation * job.world.size
     steps = max(1, math.ceil(math.ceil(rows / per_step) * t.epochs))
     return SFTConfig(
         output_dir=str(checkpoint_root(job)),
-        num_train_epochs=t.epochs,
+        num_train_epochs=0 if over else t.epochs,
         per_device_train_batch_size=t.micro_batch_size,
         gradient_accumulation_steps=t.gradient_accumulation,
         learning_rate=t.learning_rate,
         lr_scheduler_type=t.schedule,
+        lr_scheduler_kwargs={} if t.schedule_cycles is None else {"num_cycles": t.schedule_cycles},
         warmup_steps=math.ceil(steps * t.warmup_share),
         weight_decay=t.weight_decay,
         max_grad_norm=t.max_grad_norm,

@@ -166,10 +166,20 @@ _SHORT: Final = 110
 """Characters of a mapping's keys and values that are still read at a glance on one line."""
 
 
+def _sharing(node: Any, known: dict[str, Any]) -> Any:
+    """The same with equal parts as one object, which the text says once: its size is limited."""
+    if isinstance(node, list):
+        return known.setdefault(repr(node), [_sharing(n, known) for n in node]) if len(repr(node)) > _SHORT else node
+    if isinstance(node, dict):
+        found = {key: _sharing(below, known) for key, below in node.items()}
+        return known.setdefault(repr(node), found) if len(repr(node)) > _SHORT else found
+    return node
+
+
 def render_text() -> str:
     """The definition as the text of its file."""
     head = "# Made by `make crds` from operator/finetune_operator/api; change the models there.\n"
-    return head + yaml.dump(render_crd(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    return head + yaml.dump(_sharing(render_crd(), {}), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What a user writes under `spec`. A field is here only when it works."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -60,6 +60,35 @@ class Objective(StrEnum):
     GRPO = "GRPO"
 
 
+TRAINED: Final[Mapping[Objective, Literal["SFT", "DPO", "ORPO", "KTO"]]] = {
+    Objective.SFT: "SFT",
+    Objective.DPO: "DPO",
+    Objective.ORPO: "ORPO",
+    Objective.KTO: "KTO",
+}
+"""Objectives that the trainer has, by its names; the planner sizes others too."""
+
+UNWEIGHTED: Final = (Objective.DPO, Objective.ORPO)
+"""Objectives that read `preference` without its weights."""
+
+WEIGHED: Final = (*UNWEIGHTED, Objective.KTO)
+"""Objectives that read `preference`."""
+
+DECIDES: Final = {
+    Objective.DPO: "preference-accuracy",
+    Objective.ORPO: "preference-accuracy",
+    Objective.REWARD: "preference-accuracy",
+    Objective.KTO: "reward-accuracy",
+}
+"""The metric of objectives that aren't about the loss of one right answer."""
+
+JUDGED: Final = {
+    "preference-accuracy": (Objective.DPO, Objective.ORPO, Objective.REWARD),
+    "reward-accuracy": (Objective.DPO, Objective.KTO),
+}
+"""Metrics that need judged answers, with the objectives that have them."""
+
+
 class DataFormat(StrEnum):
     """Shape of a dataset's rows."""
 
@@ -69,6 +98,8 @@ class DataFormat(StrEnum):
     MESSAGES = "Messages"
     PROMPT_COMPLETION = "PromptCompletion"
     TEXT = "Text"
+    PREFERENCE = "Preference"
+    UNPAIRED = "Unpaired"
 
 
 class OnBadRow(StrEnum):
@@ -84,6 +115,7 @@ class Schedule(StrEnum):
     CONSTANT = "Constant"
     LINEAR = "Linear"
     COSINE = "Cosine"
+    COSINE_WITH_RESTARTS = "CosineWithRestarts"
 
 
 class PrecisionChoice(StrEnum):
@@ -322,8 +354,32 @@ class Checkpoint(ApiModel):
     """How many of the newest are kept."""
 
 
+class Evaluate(ApiModel):
+    """When the loss on held-out rows is measured while training."""
+
+    every_steps: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    """Steps between two looks."""
+
+
+class EarlyStopping(ApiModel):
+    """When training ends before its last step."""
+
+    patience: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Evaluations without an improvement after which it ends."""
+    threshold: Annotated[DecimalString, Within('is too large; write for example "0.001"', at_most=1e300)] = "0"
+    """By how much the held-out loss has to fall to count as an improvement."""
+
+
 class Training(ApiModel):
     """Hyperparameters."""
+
+    model_config = ruled(
+        Rule(
+            f"!has(self.cycles) || self.schedule == '{Schedule.COSINE_WITH_RESTARTS.value}'",
+            f"is not used by that schedule; remove it, or write {Schedule.COSINE_WITH_RESTARTS.value}",
+            ".cycles",
+        )
+    )
 
     epochs: Annotated[
         DecimalString, Within('is not above 0 and at most 10000; write for example "3"', above=0, at_most=10_000)
@@ -337,6 +393,8 @@ class Training(ApiModel):
     """Absent: 1e-5 for Full, 2e-4 for an adapter; the plan states it."""
     schedule: Schedule = Schedule.COSINE
     """The learning rate after the warm-up."""
+    cycles: Annotated[int, Field(ge=2, le=1000)] | None = None
+    """Cosine waves of CosineWithRestarts; absent: 4."""
     warmup: Annotated[
         DecimalString, Within('is not a share of all steps, below 1; write for example "0.03"', below=1)
     ] = "0.03"
@@ -351,8 +409,19 @@ class Training(ApiModel):
     """Of the order of rows, the adapter's first values, dropout and the held-out fraction."""
     precision: PrecisionChoice = PrecisionChoice.AUTO
     """The arithmetic; Auto takes BF16 where the device computes it natively."""
+    evaluate: Evaluate | None = None
+    """Absent: held-out rows are looked at before and after alone; with early stopping, at each checkpoint."""
+    early_stopping: EarlyStopping | None = None
+    """Absent: training goes on to its last step."""
     checkpoint: Checkpoint = Checkpoint()
     """When state is saved for resuming."""
+
+    @model_validator(mode="after")
+    def _cycles_of_something(self) -> Self:
+        if self.cycles is not None and self.schedule is not Schedule.COSINE_WITH_RESTARTS:
+            sentence = f"is not used by schedule: {self.schedule.value}; remove it, or write CosineWithRestarts"
+            refuse([Contradiction(("cycles",), sentence)])
+        return self
 
 
 Money = Annotated[
@@ -408,7 +477,17 @@ class PlanChoice(ApiModel):
     """An id from `finetune plan`, or the word recommended as an approval in advance."""
 
 
-METRICS: Final = ("loss", "perplexity", "exact-match", "json-valid", "json-fields", "json-allowed", "json-exact")
+METRICS: Final = (
+    "loss",
+    "perplexity",
+    "exact-match",
+    "json-valid",
+    "json-fields",
+    "json-allowed",
+    "json-exact",
+    "preference-accuracy",
+    "reward-accuracy",
+)
 """What held-out rows are scored by, beside field:<name>."""
 
 FIELD_METRIC: Final = "field:"
@@ -452,8 +531,8 @@ class Acceptance(ApiModel):
         ),
     )
 
-    metric: MetricName = "loss"
-    """What decides."""
+    metric: MetricName | None = None
+    """What decides. Absent: what the objective is about; the plan states it."""
     minimum: Annotated[DecimalString, Within('is not a share, at most 1; for 90 % write "0.9"', at_most=1)] | None = (
         None
     )
@@ -469,11 +548,16 @@ class Acceptance(ApiModel):
         return self
 
     def _wrong_bounds(self) -> Iterator[Contradiction]:
-        lower = self.metric in LOWER_IS_BETTER
+        if self.metric is not None:
+            yield from self.wrong_bounds(self.metric)
+
+    def wrong_bounds(self, metric: str) -> Iterator[Contradiction]:
+        """Bounds that are the wrong way round for the metric that decides."""
+        lower = metric in LOWER_IS_BETTER
         if lower and self.minimum is not None:
-            yield Contradiction(("minimum",), f"{self.metric} is better when it is lower; write maximum instead")
+            yield Contradiction(("minimum",), f"{metric} is better when it is lower; write maximum instead")
         if not lower and self.maximum is not None:
-            yield Contradiction(("maximum",), f"{self.metric} is better when it is higher; write minimum instead")
+            yield Contradiction(("maximum",), f"{metric} is better when it is higher; write minimum instead")
 
 
 class Restarts(ApiModel):
@@ -495,8 +579,9 @@ _ANSWER: Final = "self.dataset.contract.output.json"
 
 def _of_all_metrics(says: str) -> str:
     """CEL for: that holds of every metric m that a job names."""
-    others = f"(!has(self.acceptance.mustNotRegress) || self.acceptance.mustNotRegress.all(m, {says}))"
-    return f"(!has(self.acceptance.metric) || [self.acceptance.metric].all(m, {says})) && {others}"
+    one = "(has(self.acceptance.metric) ? [self.acceptance.metric] : [])"
+    others = "(has(self.acceptance.mustNotRegress) ? self.acceptance.mustNotRegress : [])"
+    return f"(!has(self.acceptance) || ({one} + {others}).all(m, {says}))"
 
 
 _METRIC_WITHOUT_CONTRACT: Final = Rule(
@@ -519,6 +604,68 @@ _METRIC_OF_NO_FIELD: Final = Rule(
 )
 
 
+def _in(objectives: Iterable[Objective]) -> str:
+    """CEL for: the objective is one of those."""
+    return f"self.objective in {[o.value for o in objectives]}"
+
+
+_METRIC_OF_OTHERS: Final = Rule(
+    _of_all_metrics(" && ".join(f"(m != '{metric}' || {_in(able)})" for metric, able in JUDGED.items())),
+    "a metric that it names isn't measured with that objective; write another metric, or another objective",
+    ".acceptance",
+)
+
+_BOUNDS_WITHOUT_METRIC: Final = (
+    Rule(
+        f"!has(self.acceptance) || has(self.acceptance.metric) || !has(self.acceptance.minimum) || {_in(DECIDES)}",
+        "is for a metric that is better when it is higher; write maximum instead",
+        ".acceptance.minimum",
+    ),
+    Rule(
+        f"!has(self.acceptance) || has(self.acceptance.metric) || !has(self.acceptance.maximum) || !({_in(DECIDES)})",
+        "is for a metric that is better when it is lower; write minimum instead",
+        ".acceptance.maximum",
+    ),
+)
+
+_UNMEASURED: Final = tuple(
+    Rule(
+        f"{_in([Objective.SFT])} || !has(self.training.{name})",
+        "has no measure for that objective; remove it, or write objective: SFT",
+        f".training.{name}",
+    )
+    for name in ("evaluate", "earlyStopping")
+)
+
+_PREFERENCE_OF_OTHERS: Final = Rule(
+    f"!has(self.preference) || {_in(WEIGHED)}",
+    "is not used by that objective; remove it, or write objective: DPO",
+    ".preference",
+)
+
+_WEIGHTS_OF_PAIRS: Final = Rule(
+    f"!has(self.preference) || !({_in(UNWEIGHTED)})"
+    " || (self.preference.desirableWeight == '1' && self.preference.undesirableWeight == '1')",
+    "has weights, which that objective doesn't use; remove them, or write objective: KTO",
+    ".preference",
+)
+
+
+Weight = Annotated[DecimalString, Within('is not above 0 and at most 1000; write "1"', above=0, at_most=1000)]
+"""Of one part of a loss."""
+
+
+class Preference(ApiModel):
+    """What DPO, ORPO and KTO weigh by."""
+
+    beta: Annotated[DecimalString, Within('is not above 0 and at most 100; write "0.1"', above=0, at_most=100)] = "0.1"
+    """Of DPO and KTO how dearly leaving the reference is paid for; of ORPO the weight of the odds ratio."""
+    desirable_weight: Weight = "1"
+    """Of KTO: of the loss on wanted answers."""
+    undesirable_weight: Weight = "1"
+    """Likewise on the others."""
+
+
 class FineTuneJobSpec(ApiModel):
     """Everything a user asks for."""
 
@@ -536,6 +683,11 @@ class FineTuneJobSpec(ApiModel):
         ),
         _METRIC_WITHOUT_CONTRACT,
         _METRIC_OF_NO_FIELD,
+        _METRIC_OF_OTHERS,
+        *_BOUNDS_WITHOUT_METRIC,
+        _PREFERENCE_OF_OTHERS,
+        _WEIGHTS_OF_PAIRS,
+        *_UNMEASURED,
     )
 
     model: Model
@@ -543,6 +695,8 @@ class FineTuneJobSpec(ApiModel):
     method: Method | None = None
     """Absent: every method is an option."""
     objective: Objective = Objective.SFT
+    preference: Preference | None = None
+    """For DPO, ORPO and KTO; absent: its defaults."""
     adapter: Adapter = Adapter()
     training: Training = Training()
     hardware: Hardware = Hardware()
@@ -559,8 +713,21 @@ class FineTuneJobSpec(ApiModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        refuse((*self._uneven_batch(), *self._idle_adapter(), *self._unknown_metrics()))
+        refuse(
+            (
+                *self._uneven_batch(),
+                *self._idle_adapter(),
+                *self._idle_preference(),
+                *self._unmeasured(),
+                *self._unknown_metrics(),
+            ),
+        )
         return self
+
+    @property
+    def deciding_metric(self) -> str:
+        """What held-out rows are judged by."""
+        return self.acceptance.metric or DECIDES.get(self.objective, "loss")
 
     def _uneven_batch(self) -> Iterator[Contradiction]:
         devices = (self.hardware.nodes or 1) * (self.hardware.devices_per_node or 1)
@@ -575,12 +742,42 @@ class FineTuneJobSpec(ApiModel):
         if self.method is Method.FULL and self.adapter != Adapter():
             yield Contradiction(("adapter",), "is not used by method: Full; remove it, or write method: LoRA")
 
+    def _idle_preference(self) -> Iterator[Contradiction]:
+        if self.preference is None:
+            return
+        if self.objective not in WEIGHED:
+            yield Contradiction(
+                ("preference",), f"is not used by objective: {self.objective}; remove it, or write objective: DPO"
+            )
+        weights = (self.preference.desirable_weight, self.preference.undesirable_weight)
+        if self.objective in UNWEIGHTED and weights != ("1", "1"):
+            yield Contradiction(
+                ("preference",),
+                f"has weights, which {self.objective} doesn't use; remove them, or write objective: KTO",
+            )
+
+    def _unmeasured(self) -> Iterator[Contradiction]:
+        if self.objective is Objective.SFT:
+            return
+        for name, value in (("evaluate", self.training.evaluate), ("earlyStopping", self.training.early_stopping)):
+            if value is not None:
+                sentence = f"has no measure for objective: {self.objective.value}; remove it, or write objective: SFT"
+                yield Contradiction(("training", name), sentence)
+
     def _unknown_metrics(self) -> Iterator[Contradiction]:
-        yield from self._unknown_metric(("acceptance", "metric"), self.acceptance.metric)
+        if self.acceptance.metric is None:
+            for place, message in self.acceptance.wrong_bounds(self.deciding_metric):
+                yield Contradiction(("acceptance", *place), message)
+        yield from self._unknown_metric(("acceptance", "metric"), self.deciding_metric)
         for index, metric in enumerate(self.acceptance.must_not_regress):
             yield from self._unknown_metric(("acceptance", "mustNotRegress", index), metric)
 
     def _unknown_metric(self, at: Place, metric: str) -> Iterator[Contradiction]:
+        able = JUDGED.get(metric)
+        if able is not None and self.objective not in able:
+            yield Contradiction(
+                at, f"{metric} isn't measured with objective: {self.objective}; it is with {', '.join(able)}"
+            )
         contract = self.dataset.contract.output
         if contract is None:
             if metric.startswith(("json-", FIELD_METRIC)):

@@ -181,6 +181,8 @@ class ProgressStatus(ApiModel):
     steps: int
     epoch: str
     loss: str
+    evaluation_loss: str | None = None
+    """On held-out rows, when it was last measured; absent where training doesn't look at them."""
     learning_rate: str
     tokens_per_second: int
     remaining: str

@@ -12,7 +12,7 @@ from finetune_operator.api.sources import (
     ModelSource,
     Output,
 )
-from finetune_operator.api.spec import FineTuneJobSpec, Restarts
+from finetune_operator.api.spec import TRAINED, FineTuneJobSpec, Restarts
 
 MODEL: Final = ("model", "source")
 """Place of the base model's source in a spec."""
@@ -41,12 +41,23 @@ def placed_data(spec: FineTuneJobSpec) -> Iterator[PlacedData]:
         yield PlacedData(("dataset", "evaluation", "source"), held)
 
 
+def untrained(spec: FineTuneJobSpec) -> Iterator[Contradiction]:
+    """An objective that the planner sizes and the trainer hasn't got."""
+    if spec.objective not in TRAINED:
+        sentence = (
+            f"{spec.objective.value} can be planned, and isn't trained in this version; write one of "
+            f"{', '.join(TRAINED)}, or look at finetune plan"
+        )
+        yield Contradiction(("objective",), sentence)
+
+
 def refused_in_cluster(spec: FineTuneJobSpec) -> tuple[Contradiction, ...]:
-    """What a cluster can't do; places are below spec. The CRD says the same: this is for what was written past it."""
+    """What a cluster can't do; places are below spec. The CRD says the same of sources: it may be written past."""
     return (
         *_given(spec.model.source, MODEL, ("path", "gguf"), MODEL_IN_CLUSTER),
         *(found for p in placed_data(spec) for found in _given(p.source, p.at, ("path",), DATA_IN_CLUSTER)),
         *_given(spec.output, OUTPUT, ("path",), OUTPUT_IN_CLUSTER),
+        *untrained(spec),
     )
 
 

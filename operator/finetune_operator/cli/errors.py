@@ -38,7 +38,7 @@ _CODES: Final[tuple[tuple[type[FineTuneError], int], ...]] = (
 EXIT_CODES_HELP: Final = (
     "Exit codes: 0 done; 2 wrong command line; 3 an option has to be chosen; 4 it doesn't fit the hardware; "
     "10 the job is wrong; 11 the data; 12 the model; 15 the output folder is another job's or in use; 20 out of device "
-    "memory; 21 out of memory; 22 diverged; 23 disk full; 24 a training process lost; 40 stopped on "
+    "memory; 21 out of memory; 22 diverged; 23 disk full; 24 a training process lost; 25 a step hung; 40 stopped on "
     "request, it can go on; 70 a fault of ours; 130 stopped before anything began. All of them: docs/exit-codes.md."
 )
 """At the foot of --help."""

@@ -11,6 +11,7 @@ from finetune_trainer.events import (
     EvaluationEvent,
     Event,
     FailureEvent,
+    HeldOutEvent,
     InspectionFacts,
     MemoryEvent,
     PhaseEvent,
@@ -27,8 +28,8 @@ def event_lines(event: Event) -> Iterator[tuple[str, str]]:
     match event:
         case PhaseEvent():
             yield event.phase, f"{event.done}/{event.total} rows" if event.total else event.message
-        case StepEvent():
-            yield "step", _step(event)
+        case StepEvent() | HeldOutEvent():
+            yield _step(event)
         case EvaluationEvent():
             yield event.subject, ", ".join(evaluation_parts(event))
         case MemoryEvent():
@@ -57,7 +58,9 @@ def _words(event: WarningEvent | FailureEvent | ResultEvent) -> Iterator[tuple[s
             yield "next", event.next_step
 
 
-def _step(event: StepEvent) -> str:
+def _step(event: StepEvent | HeldOutEvent) -> tuple[str, str]:
+    if isinstance(event, HeldOutEvent):
+        return "held out", f"step {event.step}/{event.steps} · loss {event.loss:.3f}"
     figures = (
         f"{event.step}/{event.steps}",
         f"epoch {event.epoch:.2f}",
@@ -66,7 +69,7 @@ def _step(event: StepEvent) -> str:
         gib(event.memory_bytes),
         f"{human_duration(event.remaining_seconds)} left",
     )
-    return " · ".join(figures)
+    return "step", " · ".join(figures)
 
 
 def _facts(event: InspectionFacts) -> Iterator[tuple[str, str]]:

@@ -31,6 +31,7 @@ from finetune_trainer.events import (
     EvaluationEvent,
     Event,
     FailureEvent,
+    HeldOutEvent,
     MemoryEvent,
     PhaseEvent,
     ResultEvent,
@@ -65,6 +66,7 @@ class RunView(AbstractContextManager["RunView"]):
         self._task: TaskID | None = None
         self._label = ""
         self._saved = 0
+        self._held_out_loss: float | None = None
         self._memory_told = False
         self._told_at = 0.0
 
@@ -117,7 +119,7 @@ class RunView(AbstractContextManager["RunView"]):
         match event:
             case PhaseEvent():
                 self._phase(event)
-            case StepEvent():
+            case StepEvent() | HeldOutEvent():
                 self._step(event)
             case EvaluationEvent():
                 self._metrics(event)
@@ -147,8 +149,16 @@ class RunView(AbstractContextManager["RunView"]):
         elif self._out.is_terminal:
             self._bar(event.phase, 0, None, "before the first step")
 
-    def _step(self, event: StepEvent) -> None:
+    def _step(self, event: StepEvent | HeldOutEvent) -> None:
+        if isinstance(event, HeldOutEvent):
+            self._held_out(event)
+            return
         self._bar("training", event.step, event.steps, " · ".join(self._figures(event)))
+
+    def _held_out(self, event: HeldOutEvent) -> None:
+        self._held_out_loss = event.loss
+        if not self._out.is_terminal:
+            self._quiet_line("held out", f"step {event.step}/{event.steps} · loss {event.loss:.3f}")
 
     def _figures(self, event: StepEvent) -> Sequence[str]:
         """What a step says, as much of it as there is room for."""
@@ -156,6 +166,7 @@ class RunView(AbstractContextManager["RunView"]):
             "step": f"step {event.step}/{event.steps}",
             "epoch": f"epoch {event.epoch:.1f}",
             "loss": f"loss {event.loss:.3f}",
+            **({} if self._held_out_loss is None else {"held out": f"held out {self._held_out_loss:.3f}"}),
             "speed": f"{human_count(event.tokens_per_second)} tok/s",
             "memory": gib(event.memory_bytes),
             "left": f"{human_duration(event.remaining_seconds)} left",
@@ -163,7 +174,7 @@ class RunView(AbstractContextManager["RunView"]):
         if self._out.is_terminal and self._saved:
             figures["saved"] = f"saved {self._saved}"
         room = self._out.width - LABEL_WIDTH - self._bar_width() - 2
-        for missed_least in ("saved", "epoch", "memory", "speed"):
+        for missed_least in ("saved", "epoch", "memory", "speed", "held out"):
             if len(" · ".join(figures.values())) > room:
                 figures.pop(missed_least, None)
         return tuple(figures.values())

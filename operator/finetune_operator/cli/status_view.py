@@ -14,7 +14,9 @@ def status_rows(status: FineTuneJobStatus, phase: str) -> list[tuple[str, str]]:
         rows.append(("option", status.plan.option))
     if status.progress is not None:
         p = status.progress
-        rows.append(("progress", f"step {p.step}/{p.steps} · epoch {p.epoch} · loss {p.loss} · {p.remaining} left"))
+        held_out = f" · held out {p.evaluation_loss}" if p.evaluation_loss is not None else ""
+        told = f"step {p.step}/{p.steps} · epoch {p.epoch} · loss {p.loss}{held_out} · {p.remaining} left"
+        rows.append(("progress", told))
         rows.append(("speed", f"{p.tokens_per_second} tok/s"))
     if status.checkpoint is not None:
         rows.append(("checkpoint", f"step {status.checkpoint.step} at {status.checkpoint.saved_at:%Y-%m-%d %H:%M:%S}Z"))

@@ -5,7 +5,7 @@ from datetime import timedelta
 from itertools import takewhile
 from typing import Final
 
-from finetune_operator.api.conditions import ConditionStatus, ConditionType, Reason
+from finetune_operator.api.conditions import ConditionStatus, ConditionType, Reason, find_condition
 from finetune_operator.api.resource import FineTuneJob
 from finetune_operator.api.spec import Restarts
 from finetune_operator.api.status import AttemptStatus, FineTuneJobStatus, PlanStatus
@@ -152,7 +152,7 @@ def _admit(
         return Decision(status=status, actions=tuple(old), again=pause)
     lack = waits_for(chosen.placement, seen.capacity(), seen.promised())
     if lack:
-        waiting = _not_admitted(status, Reason.WAITING_FOR_CAPACITY, lack, seen)
+        waiting = _waiting(status, lack, seen)
         return Decision(status=waiting, actions=tuple(old), again=WAIT)
     status = _admitted(status, seen)
     message = f"attempt {number} is starting"
@@ -187,6 +187,22 @@ def _uncounted(attempt: AttemptStatus) -> bool:
 
 def _not_admitted(status: FineTuneJobStatus, reason: Reason, message: str, seen: Observed) -> FineTuneJobStatus:
     return with_condition(status, ConditionType.ADMITTED, reason, message, seen.now, _FALSE)
+
+
+def _waiting(status: FineTuneJobStatus, lack: str, seen: Observed) -> FineTuneJobStatus:
+    old = find_condition(status.conditions, ConditionType.ADMITTED)
+    if old is not None and old.reason == Reason.WAITING_FOR_CAPACITY and _need_of(old.message) == _need_of(lack):
+        # how much is free by now is no news as long as it isn't enough
+        return status
+    stopped = find_condition(status.conditions, ConditionType.RUNNING)
+    if stopped is not None and stopped.reason == Reason.INTERRUPTED:
+        message = "the job goes on from its checkpoint"
+        status = with_condition(status, ConditionType.RUNNING, "Stopped", message, seen.now, _FALSE)
+    return _not_admitted(status, Reason.WAITING_FOR_CAPACITY, lack, seen)
+
+
+def _need_of(lack: str) -> str:
+    return lack.partition(";")[0]
 
 
 def _ending(status: FineTuneJobStatus, seen: Observed) -> FineTuneJobStatus:

@@ -34,6 +34,7 @@ from finetune_trainer.events import (
     EvaluationEvent,
     Event,
     FailureEvent,
+    HeldOutEvent,
     InspectionFacts,
     MemoryEvent,
     PhaseEvent,
@@ -83,7 +84,11 @@ def advance(status: FineTuneJobStatus, event: Event, now: datetime) -> FineTuneJ
     told = status
     match event:
         case StepEvent():
-            told = _running(status.model_copy(update={"progress": _progress(event, now)}), "training", now)
+            told = _running(
+                status.model_copy(update={"progress": _progress(event, status.progress, now)}), "training", now
+            )
+        case HeldOutEvent():
+            told = status.model_copy(update={"progress": _evaluated(status.progress, event)})
         case PhaseEvent():
             told = _running(status, event.message, now)
         case ResumeEvent():
@@ -126,12 +131,18 @@ def dataset_status(data: DataFacts) -> DatasetStatus:
     )
 
 
-def _progress(event: StepEvent, now: datetime) -> ProgressStatus:
+def _evaluated(progress: ProgressStatus | None, event: HeldOutEvent) -> ProgressStatus | None:
+    # the first one can come before the first step is told
+    return progress and progress.model_copy(update={"evaluation_loss": f"{event.loss:.4g}"})
+
+
+def _progress(event: StepEvent, before: ProgressStatus | None, now: datetime) -> ProgressStatus:
     return ProgressStatus(
         step=event.step,
         steps=event.steps,
         epoch=f"{event.epoch:.2f}",
         loss=f"{event.loss:.4g}",
+        evaluation_loss=before.evaluation_loss if before is not None else None,
         learning_rate=f"{event.learning_rate:.3g}",
         tokens_per_second=round(event.tokens_per_second),
         remaining=format_duration(event.remaining_seconds),

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from finetune_operator.api.base import format_place
 from finetune_operator.api.resource import FineTuneJob
-from finetune_operator.api.spec import Objective
 from finetune_operator.api.status import FineTuneJobStatus
+from finetune_operator.api.surroundings import untrained
 from finetune_operator.exceptions import InvalidManifestError, OutputConflictError
 from finetune_operator.lifecycle.selection import pick, select
 from finetune_operator.lifecycle.status import begun
@@ -33,9 +34,6 @@ from finetune_trainer.job_config import COMMAND, STATE_FOLDER
 
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 """Name of a snapshot's folder in the hub's cache."""
-
-TRAINED: Final = frozenset({Objective.SFT})
-"""Objectives that the trainer has; the planner sizes others too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,12 +142,8 @@ def run_job(request: Request, view: View) -> int:
 
 
 def _hold_trainable(job: FineTuneJob) -> None:
-    objective = job.spec.objective
-    if objective not in TRAINED:
-        raise InvalidManifestError(
-            f"spec.objective: {objective.value} can be planned, and isn't trained in this version; write "
-            f"{Objective.SFT.value}, or look at finetune plan",
-        )
+    for at, sentence in untrained(job.spec):
+        raise InvalidManifestError(f"{format_place(('spec', *at))}: {sentence}")
 
 
 def _choose(job: FineTuneJob, folder: Path, asked: str | None, view: View) -> tuple[Prospect, Plan]:

@@ -171,6 +171,7 @@ class Course:
     ) -> None:
         """Count what doesn't depend on how the workload is spread."""
         self._workload, self._device, self._precision = workload, device, precision
+        self._epochs = float(epochs)
         self._work, self._rows = _count(workload), _rows_of(workload, data)
         self._computed = Remembered(self._prepare)
         self.steps = num_steps(data.rows, batch, epochs)
@@ -209,8 +210,8 @@ class Course:
         micro_batch, checkpointing = shape
         recomputes = checkpointing is Checkpointing.FULL
         seconds = (again if recomputes else kept).seconds(*self._rows[micro_batch * self._workload.sequences])
-        # the reference's forward pass is one of three, or of four with recomputation
-        return seconds * (1 + (1 if self._workload.compared else 0) / (4 if recomputes else 3))
+        # a forward pass is one of three, or of four with recomputation
+        return seconds * (1 + self._workload.forward_passes(self._epochs) / (4 if recomputes else 3))
 
     def pace(self, step_seconds: float, stretch: Stretch) -> Pace:
         """The speed of a setting whose steps take so long."""

@@ -12,9 +12,12 @@ from finetune_operator.planner.recipe import OURS, Recipe
 SEQUENCES: Final = {Objective.DPO: 2, Objective.ORPO: 2, Objective.REWARD: 2}
 """Sequences that a row is trained as, where it isn't one: the preferred answer and the other go through together."""
 
-REFERENCED: Final = frozenset({Objective.DPO, Objective.KTO})
-"""Objectives that compare with the model as it was: with an adapter that is the model with its adapter off, without
-one a second copy of all weights."""
+REFERENCED: Final = {Objective.DPO: 1, Objective.KTO: 2}
+"""Forward passes over all rows before the first step, of objectives that compare with the model as it was: it is asked
+once, and no second copy of it is kept."""
+
+ASIDE: Final = {Objective.KTO: 1}
+"""Forward passes that every row takes beside its own: KTO measures how far answers that belong elsewhere have moved."""
 
 DORA_COPIES: Final = 3
 """Copies of a weight that DoRA makes to measure its rows: the adapter's product, scaled, and added to the weight."""
@@ -29,7 +32,7 @@ class Workload:
     trainable: int
     """Parameters that get gradients and optimizer state."""
     frozen: int
-    """Parameters that stay as they are, quantised ones counted as what they stand for; of a reference model, too."""
+    """Parameters that stay as they are, quantised ones counted as what they stand for."""
     quantised: int
     """Of the frozen ones: weights kept in four bits."""
     costs: tuple[TokenCost, ...]
@@ -47,10 +50,9 @@ class Workload:
         """All parameters on the device, the adapter's included."""
         return self.trainable + self.frozen
 
-    @property
-    def compared(self) -> bool:
-        """Whether every row goes through the model as it was, too."""
-        return self.objective in REFERENCED
+    def forward_passes(self, epochs: float) -> float:
+        """Forward passes of a row in an epoch beside those that it learns from, on average over so many epochs."""
+        return ASIDE.get(self.objective, 0) + REFERENCED.get(self.objective, 0) / epochs
 
     @property
     def sequences(self) -> int:
@@ -83,7 +85,7 @@ def read_workload(
         architecture=architecture,
         method=method,
         trainable=total if full else adapters,
-        frozen=total if not full or objective in REFERENCED else 0,
+        frozen=0 if full else total,
         quantised=_quantised(architecture, recipe) if quantised else 0,
         costs=tuple(token_cost(t) for t in trained),
         unpacked=_unpacked(architecture, recipe) if quantised else 0,

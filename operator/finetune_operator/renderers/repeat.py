@@ -9,6 +9,7 @@ import yaml
 from finetune_operator.api.resource import FineTuneJob
 from finetune_operator.api.sources import DataSource, ModelSource, Output
 from finetune_operator.api.spec import (
+    WEIGHED,
     Adapter,
     Dataset,
     FineTuneJobSpec,
@@ -16,6 +17,7 @@ from finetune_operator.api.spec import (
     Method,
     PlanChoice,
     PrecisionChoice,
+    Preference,
     TrainData,
 )
 from finetune_operator.planner.plan import Plan
@@ -74,6 +76,8 @@ def _decided(spec: FineTuneJobSpec, plan: Plan, places: Places) -> FineTuneJobSp
             "method": plan.method,
             # one that was meant for the other options: the spec refuses it beside method: Full
             "adapter": Adapter() if plan.method is Method.FULL else spec.adapter,
+            "preference": (spec.preference or Preference()) if spec.objective in WEIGHED else None,
+            "acceptance": spec.acceptance.model_copy(update={"metric": spec.deciding_metric}),
             "training": spec.training.model_copy(update=training),
             "hardware": Hardware(
                 accelerator=plan.node_class.device.accelerator,

@@ -6,8 +6,8 @@ from typing import Final, Literal
 
 from finetune_operator.api.resource import FineTuneJob
 from finetune_operator.api.spec import (
+    TRAINED,
     Accelerator,
-    Acceptance,
     Contract,
     DataFormat,
     FineTuneJobSpec,
@@ -15,6 +15,7 @@ from finetune_operator.api.spec import (
     Method,
     Objective,
     OnBadRow,
+    Preference,
     Schedule,
     Training,
     WeightedSource,
@@ -28,24 +29,34 @@ from finetune_trainer.job_config import (
     ContractConfig,
     DataConfig,
     DataFileConfig,
+    EarlyStoppingConfig,
     JobConfig,
     JsonContractConfig,
     ModelConfig,
     Precision,
     PredictionConfig,
+    PreferenceConfig,
     QuantizationConfig,
     RowFormat,
     TrainFileConfig,
     TrainingConfig,
     WorldConfig,
 )
+from finetune_trainer.job_config import Objective as TrainedObjective
 
-SCHEDULES: Final[dict[Schedule, Literal["constant", "linear", "cosine"]]] = {
-    Schedule.CONSTANT: "constant",
+ScheduleName = Literal["constant_with_warmup", "linear", "cosine", "cosine_with_restarts"]
+
+SCHEDULES: Final[dict[Schedule, ScheduleName]] = {
+    # what transformers calls constant has no warm-up
+    Schedule.CONSTANT: "constant_with_warmup",
     Schedule.LINEAR: "linear",
     Schedule.COSINE: "cosine",
+    Schedule.COSINE_WITH_RESTARTS: "cosine_with_restarts",
 }
 """Our schedules by transformers' names."""
+
+CYCLES: Final = 4
+"""Cosine waves where the job doesn't say how many."""
 
 STORAGE: Final[dict[PrecisionUsed, Literal["bfloat16", "float16", "float32"]]] = {
     PrecisionUsed.BF16: "bfloat16",
@@ -78,6 +89,7 @@ def render_data(spec: FineTuneJobSpec, train: Sequence[str], evaluation: str | N
     data = spec.dataset
     fraction = data.evaluation.fraction
     return DataConfig(
+        objective=_objective(spec),
         train=tuple(_train_file(path, source) for path, source in zip(train, data.train.files, strict=True)),
         evaluation=_file(evaluation, data.evaluation.format) if evaluation is not None else None,
         evaluation_fraction=float(fraction) if fraction is not None else None,
@@ -90,24 +102,23 @@ def render_data(spec: FineTuneJobSpec, train: Sequence[str], evaluation: str | N
 def render_job(job: FineTuneJob, plan: Plan, architecture: Architecture, places: Places) -> JobConfig:
     """The whole contract for one plan."""
     spec = job.spec
-    if spec.objective is not Objective.SFT:
-        raise ValueError(f"the trainer has no {spec.objective.value}")
     return JobConfig(
         version=1,
         name=job.metadata.name,
         method=plan.method.value,
-        objective="SFT",
+        objective=_objective(spec),
         model=ModelConfig(path=places.model, description=places.model_description),
         data=render_data(spec, places.train, places.evaluation),
         adapter=_adapter(spec, plan, architecture),
         quantization=_quantization(plan),
+        preference=_preference(spec),
         training=_training(spec.training, plan),
         world=WorldConfig(
             accelerator=_accelerator(plan),
             nodes=plan.nodes,
             devices_per_node=plan.devices_per_node,
         ),
-        acceptance=_acceptance(spec.acceptance),
+        acceptance=_acceptance(spec),
         prediction=PredictionConfig(
             option=plan.id,
             memory_bytes=plan.memory.components(),
@@ -142,6 +153,22 @@ def render_answer_contract(answer: JsonContract) -> JsonContractConfig:
     return JsonContractConfig(required=answer.required, values=answer.values, json_schema=answer.json_schema)
 
 
+def _objective(spec: FineTuneJobSpec) -> TrainedObjective:
+    # a plan for the others reads its rows as SFT does
+    return TRAINED.get(spec.objective, "SFT")
+
+
+def _preference(spec: FineTuneJobSpec) -> PreferenceConfig | None:
+    if spec.objective not in TRAINED or spec.objective is Objective.SFT:
+        return None
+    chosen = spec.preference or Preference()
+    return PreferenceConfig(
+        beta=float(chosen.beta),
+        desirable_weight=float(chosen.desirable_weight),
+        undesirable_weight=float(chosen.undesirable_weight),
+    )
+
+
 def _adapter(spec: FineTuneJobSpec, plan: Plan, architecture: Architecture) -> AdapterConfig | None:
     if plan.method is Method.FULL:
         return None
@@ -173,24 +200,44 @@ def _training(training: Training, plan: Plan) -> TrainingConfig:
         gradient_accumulation=plan.accumulation,
         learning_rate=float(plan.learning_rate),
         schedule=SCHEDULES[training.schedule],
+        schedule_cycles=_cycles(training),
         warmup_share=float(training.warmup),
         weight_decay=float(training.weight_decay),
         max_grad_norm=float(training.max_grad_norm),
         seed=training.seed,
         precision=Precision(plan.precision.value),
         gradient_checkpointing=plan.checkpointing is Checkpointing.FULL,
+        evaluate_every_steps=_evaluated_every(training),
+        early_stopping=_early_stopping(training),
         checkpoint_every_steps=training.checkpoint.every_steps,
         checkpoints_kept=training.checkpoint.keep,
     )
+
+
+def _cycles(training: Training) -> int | None:
+    return (training.cycles or CYCLES) if training.schedule is Schedule.COSINE_WITH_RESTARTS else None
+
+
+def _evaluated_every(training: Training) -> int | None:
+    if training.evaluate is not None:
+        return training.evaluate.every_steps
+    # what ends by evaluations has to have some
+    return training.checkpoint.every_steps if training.early_stopping is not None else None
+
+
+def _early_stopping(training: Training) -> EarlyStoppingConfig | None:
+    rule = training.early_stopping
+    return EarlyStoppingConfig(patience=rule.patience, threshold=float(rule.threshold)) if rule is not None else None
 
 
 def _accelerator(plan: Plan) -> Literal["GPU", "CPU"]:
     return "CPU" if plan.node_class.device.accelerator is Accelerator.CPU else "GPU"
 
 
-def _acceptance(rule: Acceptance) -> AcceptanceConfig:
+def _acceptance(spec: FineTuneJobSpec) -> AcceptanceConfig:
+    rule = spec.acceptance
     return AcceptanceConfig(
-        metric=rule.metric,
+        metric=spec.deciding_metric,
         minimum=float(rule.minimum) if rule.minimum is not None else None,
         maximum=float(rule.maximum) if rule.maximum is not None else None,
         must_not_regress=rule.must_not_regress,

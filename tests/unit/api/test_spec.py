@@ -86,6 +86,21 @@ def refusals(manifest: dict[str, Any]) -> list[str]:
             id="two-outputs",
         ),
         pytest.param(
+            {"objective": "DPO", "training": {"evaluate": {"everySteps": 10}}},
+            "spec.training.evaluate: has no measure for objective: DPO; remove it, or write objective: SFT",
+            id="held-out-loss-of-preferences",
+        ),
+        pytest.param(
+            {"objective": "KTO", "training": {"earlyStopping": {}}},
+            "spec.training.earlyStopping: has no measure for objective: KTO; remove it, or write objective: SFT",
+            id="early-stopping-of-preferences",
+        ),
+        pytest.param(
+            {"training": {"cycles": 3}},
+            "spec.training.cycles: is not used by schedule: Cosine; remove it, or write CosineWithRestarts",
+            id="cycles-of-a-schedule-without",
+        ),
+        pytest.param(
             {"dataset": dataset(train={})},
             "spec.dataset.train: holds none; write exactly one of source, sources",
             id="no-rows",
@@ -222,9 +237,29 @@ def refusals(manifest: dict[str, Any]) -> list[str]:
             id="option-in-prose",
         ),
         pytest.param(
+            {"preference": {"beta": "0.2"}},
+            "spec.preference: is not used by objective: SFT; remove it, or write objective: DPO",
+            id="preference-of-sft",
+        ),
+        pytest.param(
+            {"objective": "DPO", "preference": {"desirableWeight": "2"}},
+            "spec.preference: has weights, which DPO doesn't use; remove them, or write objective: KTO",
+            id="weights-of-dpo",
+        ),
+        pytest.param(
+            {"acceptance": {"metric": "reward-accuracy"}},
+            "spec.acceptance.metric: reward-accuracy isn't measured with objective: SFT; it is with DPO, KTO",
+            id="rewards-of-sft",
+        ),
+        pytest.param(
+            {"objective": "KTO", "acceptance": {"maximum": "1"}},
+            "spec.acceptance.maximum: reward-accuracy is better when it is higher; write minimum instead",
+            id="bound-of-the-metric-that-is-left-out",
+        ),
+        pytest.param(
             {"acceptance": {"metric": "accuracy"}},
             'spec.acceptance.metric: "accuracy" is not a metric; write one of loss, perplexity, exact-match, '
-            "json-valid, json-fields, json-allowed, json-exact or field:<name>",
+            "json-valid, json-fields, json-allowed, json-exact, preference-accuracy, reward-accuracy or field:<name>",
             id="unknown-metric",
         ),
         pytest.param(

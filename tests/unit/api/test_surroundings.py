@@ -45,6 +45,16 @@ def test_a_cluster_refuses_each_path_with_its_place_and_what_to_write(source: di
     ]
 
 
+@pytest.mark.parametrize("objective", ["Reward", "GRPO"])
+def test_a_cluster_refuses_an_objective_that_nothing_trains(objective: str) -> None:
+    (told,) = refused_in_cluster(make_job(**IN_CLUSTER, objective=objective).spec)
+    assert format_place(told.at) == "objective"
+    assert told.sentence == (
+        f"{objective} can be planned, and isn't trained in this version; write one of SFT, DPO, ORPO, KTO, or look at "
+        "finetune plan"
+    )
+
+
 def test_this_machine_refuses_all_that_is_of_a_cluster() -> None:
     found = {format_place(f.at): f.sentence for f in refused_here(make_job(**IN_CLUSTER).spec)}
     assert list(found) == [

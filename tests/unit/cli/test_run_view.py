@@ -19,6 +19,7 @@ from finetune_trainer.events import (
 )
 from tests.support.golden import check_golden
 from tests.support.plans import make_plan
+from tests.support.trainer_builders import make_held_out
 from tests.unit.lifecycle.test_status import FACTS, MEMORY, NOW, RESULT, STEP
 
 METRICS = {"loss": 2.1, "json-valid": 0.5}
@@ -30,6 +31,7 @@ EVENTS: tuple[Event, ...] = (
     PhaseEvent(phase="baseline", message="evaluating held-out rows", done=32, total=60),
     EvaluationEvent(subject="baseline", rows=60, metrics=METRICS),
     ResumeEvent(step=100, path="c"),
+    make_held_out(120, 0.398, steps=450),
     STEP,
     MEMORY,
     STEP.model_copy(update={"step": 121}),

@@ -11,6 +11,7 @@ from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.lifecycle.actions import Apply, Decision, Delete
 from finetune_operator.lifecycle.decide import decide
 from finetune_operator.lifecycle.observed import Observed
+from finetune_operator.planner.capacity import Capacity
 from finetune_operator.renderers.placement import PLACEMENT_FILE
 from finetune_operator.units import GIB
 from finetune_trainer.events import CheckpointEvent, FailureEvent, StepEvent, format_event
@@ -153,6 +154,27 @@ def test_busy_devices_are_waited_for() -> None:
     assert phase(decision) == "Waiting"
     assert decision.actions == ()
     assert said(decision.status, "Admitted")[1] == "WaitingForCapacity"
+
+
+def busy(*free: int) -> Capacity:
+    counts = tuple((f, free.count(f)) for f in sorted(set(free), reverse=True))
+    found = make_gpus(80, 8, len(free), resource="nvidia.com/gpu", product=GPUS.device.product, free_devices=counts)
+    return make_capacity(found)
+
+
+def test_what_is_free_meanwhile_is_no_news_as_long_as_it_isn_t_enough() -> None:
+    chosen = make_chosen(make_placement(2, 8, product="NVIDIA-A100-SXM4-80GB"))
+    first = run(see(chosen=chosen, capacity=busy(0, 0, 0)))
+    assert phase(first) == "Waiting"
+    again = run(later(see(chosen=chosen, capacity=busy(8, 0, 0)), first.status))
+    assert again.status == first.status
+
+
+def test_a_resumed_job_that_has_to_wait_says_so() -> None:
+    stopped = watched(running(), suspended=True).status
+    held = run(see(chosen=make_chosen(ONE), status=stopped, suspended=True))
+    assert phase(held) == "Suspended"
+    assert phase(run(see(chosen=make_chosen(ONE), status=held.status, capacity=busy(0)))) == "Waiting"
 
 
 def test_a_suspended_job_isn_t_started() -> None:

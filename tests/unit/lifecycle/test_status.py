@@ -22,6 +22,7 @@ from finetune_trainer.events import (
 )
 from finetune_trainer.exit_codes import MEANINGS, ExitCode
 from tests.support.plans import make_plan
+from tests.support.trainer_builders import make_held_out
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
@@ -98,6 +99,15 @@ def test_a_step_is_told_as_text() -> None:
     assert progress is not None
     assert (progress.loss, progress.learning_rate, progress.remaining) == ("0.4123", "0.00017", "3m10s")
     assert progress.tokens_per_second == 2310
+
+
+def test_the_loss_on_held_out_rows_stays_until_it_is_measured_again() -> None:
+    first = make_held_out(100, 0.43)
+    # before the first step is told there is no progress to tell it with
+    assert running(first).progress is None
+    told = running(STEP, make_held_out(120, 0.39812), STEP.model_copy(update={"step": 121})).progress
+    assert told is not None
+    assert (told.step, told.evaluation_loss) == (121, "0.3981")
 
 
 def test_a_checkpoint_and_a_resumption_are_kept() -> None:

@@ -94,6 +94,7 @@ def test_the_manifest_that_repeats_the_run_is_the_same_job(tmp_path: Path) -> No
         "method": "LoRA",
         "training": {"learningRate": "2e-4", "precision": "BF16"},
         "hardware": {"accelerator": "GPU", "devicesPerNode": 1, "nodes": 1},
+        "acceptance": {"metric": "loss"},
     }
     assert examine(tmp_path, make_job(**explicit), Path("/elsewhere"), "lora-1x24g") is not None
 

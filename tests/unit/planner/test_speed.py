@@ -298,7 +298,7 @@ def test_speed_time_and_cost_are_intervals_around_the_same_middle() -> None:
         pytest.param(Objective.SFT, 1, id="one-answer"),
         pytest.param(Objective.ORPO, 2, id="two-answers"),
         pytest.param(Objective.DPO, 2 * 4 / 3, id="two-answers-and-a-reference"),
-        pytest.param(Objective.KTO, 4 / 3, id="a-reference"),
+        pytest.param(Objective.KTO, 2, id="a-reference-twice-and-a-look-aside"),
     ],
 )
 def test_answers_and_references_take_their_time(objective: Objective, times: float) -> None:

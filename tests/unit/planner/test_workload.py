@@ -92,10 +92,16 @@ def test_pairs_go_through_together(objective: Objective, sequences: int) -> None
     assert make_workload(Method.LORA, TINY, objective=objective).sequences == sequences
 
 
-def test_only_whole_models_need_a_second_one_as_reference() -> None:
+def test_a_reference_is_asked_once_and_not_kept() -> None:
     full, lora = (make_workload(m, TINY, objective=Objective.DPO) for m in (Method.FULL, Method.LORA))
-    assert full.frozen == full.trainable == 134_515_008
+    assert (full.trainable, full.frozen) == (134_515_008, 0)
     assert lora.frozen == 134_515_008
+    assert [full.forward_passes(epochs) for epochs in (1, 4)] == [1, 0.25]
+
+
+def test_kto_looks_aside_in_every_epoch() -> None:
+    kto = make_workload(Method.LORA, TINY, objective=Objective.KTO)
+    assert [kto.forward_passes(epochs) for epochs in (1, 4)] == [3, 1.5]
 
 
 def test_a_reward_model_has_a_score_in_place_of_a_head() -> None:

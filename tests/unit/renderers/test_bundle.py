@@ -108,6 +108,28 @@ def test_a_branch_of_the_hub_becomes_the_commit_that_was_used() -> None:
     assert yaml.safe_load(text)["spec"]["model"]["source"]["hub"]["revision"] == "1" * 40
 
 
+@pytest.mark.parametrize(
+    ("training", "expected"),
+    [
+        ({"schedule": "Constant"}, ("constant_with_warmup", None, None, None)),
+        ({"schedule": "CosineWithRestarts"}, ("cosine_with_restarts", 4, None, None)),
+        ({"schedule": "CosineWithRestarts", "cycles": 2}, ("cosine_with_restarts", 2, None, None)),
+        ({"evaluate": {"everySteps": 7}}, ("cosine", None, 7, None)),
+        ({"earlyStopping": {}, "checkpoint": {"everySteps": 50}}, ("cosine", None, 50, (5, 0.0))),
+        (
+            {"earlyStopping": {"patience": 3, "threshold": "0.01"}, "evaluate": {"everySteps": 7}},
+            ("cosine", None, 7, (3, 0.01)),
+        ),
+    ],
+)
+def test_what_happens_while_training_is_complete(training: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    files = render_bundle(make_job(training=training), make_plan(), TINY_ARCHITECTURE, PLACES).files
+    found = JobConfig.model_validate_json(files["job.json"]).training
+    rule = found.early_stopping
+    stops = (rule.patience, rule.threshold) if rule is not None else None
+    assert (found.schedule, found.schedule_cycles, found.evaluate_every_steps, stops) == expected
+
+
 def test_full_fine_tuning_has_no_adapter() -> None:
     full = render_bundle(job(), make_plan(method=make_job(method="Full").spec.method), TINY_ARCHITECTURE, PLACES)
     assert json.loads(full.files["job.json"])["adapter"] is None

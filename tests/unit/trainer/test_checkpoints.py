@@ -195,6 +195,22 @@ def test_pruning_leaves_exactly_the_newest_complete_ones(
     assert steps_in(tmp_path) == left
 
 
+@pytest.mark.parametrize(
+    ("best", "broken", "left"),
+    [
+        pytest.param(10, (), [10, 30, 40], id="beside-the-newest"),
+        pytest.param(40, (), [30, 40], id="among-the-newest"),
+        pytest.param(15, (), [30, 40], id="never-saved"),
+        pytest.param(10, (10,), [30, 40], id="damaged"),
+    ],
+)
+def test_the_best_one_is_kept(tmp_path: Path, best: int, broken: tuple[int, ...], left: list[int]) -> None:
+    for step in (10, 20, 30, 40):
+        make_checkpoint(tmp_path, step, complete=step not in broken)
+    prune(tmp_path, 2, best)
+    assert steps_in(tmp_path) == left
+
+
 @pytest.mark.parametrize("marker_last", [True, False], ids=["marker-last", "marker-first"])
 @pytest.mark.parametrize("killed_at", range(6))
 def test_a_kill_while_pruning_leaves_no_half_checkpoint_that_passes_for_whole(

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from finetune_trainer.events import ResumeEvent, StepEvent
-from finetune_trainer.history import History
-from tests.support.trainer_builders import make_step
+from finetune_trainer.history import History, Told
+from tests.support.trainer_builders import make_held_out, make_step
 
 
 def resume(step: int) -> ResumeEvent:
@@ -67,6 +67,27 @@ def test_a_resumed_run_has_one_history(
     for event in events:
         history.add(event)
     assert (kept(history), history.resumptions()) == (steps, resumptions)
+
+
+@pytest.mark.parametrize(
+    ("again", "steps", "held_out"),
+    [
+        pytest.param([], [5, 10, 15], [5, 10], id="a-step-is-told-after-its-evaluation"),
+        pytest.param([resume(10)], [5, 10], [5, 10], id="what-was-measured-at-the-checkpoint-stands"),
+        pytest.param([resume(9)], [5], [5], id="what-came-after-it-is-undone"),
+        pytest.param([make_held_out(5, 0.9), make_step(5)], [5], [5], id="begun-anew"),
+        pytest.param([make_step(5)], [5], [5], id="begun-anew-and-told-in-other-words"),
+    ],
+)
+def test_evaluations_stand_or_fall_with_their_steps(
+    tmp_path: Path, again: list[Told], steps: list[int], held_out: list[int]
+) -> None:
+    history = History(tmp_path / "history.jsonl")
+    first: list[Told] = [make_held_out(5, 1.5), make_step(5), make_held_out(10, 1.0), make_step(10), make_step(15)]
+    for event in [*first, *again]:
+        history.add(event)
+    assert [s.step for s in history.steps()] == steps
+    assert [e.step for e in history.held_out()] == held_out
 
 
 @pytest.mark.parametrize("cut", [1, 20, 1000])

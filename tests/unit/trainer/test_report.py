@@ -5,6 +5,7 @@ import re
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from finetune_trainer.events import StepEvent
@@ -22,6 +23,7 @@ from tests.support.trainer_builders import (
     make_facts,
     make_fault,
     make_gpu_memory,
+    make_held_out,
     make_job,
     make_record,
     make_step,
@@ -135,6 +137,17 @@ def test_pictures_hold_whatever_a_run_measured(monkeypatch: pytest.MonkeyPatch) 
     )
     monkeypatch.setattr(charts, "DOTS_PER_INCH", 20)
     assert set(charts.draw(record)) == {*CHARTS} - {"curves/gradient_norm.png"}
+
+
+def test_held_out_losses_are_a_curve_that_ends_with_the_last_of_them() -> None:
+    record = make_record(
+        job=make_job(training={"evaluate_every_steps": 40}),
+        held_out=(make_held_out(40, 0.9), make_held_out(80, 0.5), make_held_out(90, 0.55)),
+    )
+    line = next(x for x in charts._loss(record).axes[0].get_lines() if x.get_label() == "held-out rows")
+    wanted = [(0, record.baseline.metrics["loss"]), (40, 0.9), (80, 0.5), (90, 0.55)]
+    assert np.asarray(line.get_xydata()).tolist() == [list(point) for point in wanted]
+    assert "| held-out loss while training | every 40 steps; lowest 0.5 at step 80 |" in render_training(record)
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,7 @@ def make_data(rows: Path, evaluation: Path | None = None, **changes: Any) -> Dat
         "max_bad_share": 1.0,
     }
     fields: dict[str, Any] = {
+        "objective": "SFT",
         "train": (TrainFileConfig(path=str(rows), format=RowFormat.AUTO, weight=1.0),),
         "evaluation": None if evaluation is None else DataFileConfig(path=str(evaluation), format=RowFormat.AUTO),
         "evaluation_fraction": None if evaluation is not None else 0.25,

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -103,7 +103,7 @@ def test_a_file_that_is_named_twice_is_refused(tmp_path: Path, chatml: TextToken
     [
         pytest.param(
             {"prompt": "q", "chosen": "a", "rejected": "b"},
-            "one.jsonl: has rows of the format Preference, which DPO, ORPO and Reward learn from; for SFT write the "
+            "one.jsonl: has rows of the format Preference, which DPO and ORPO learn from; for SFT write the "
             "chosen answer alone, as prompt and completion",
             id="preference",
         ),
@@ -122,3 +122,73 @@ def test_judged_answers_are_refused_with_what_they_are_for(
     with pytest.raises(TrainerError) as e:
         load_data(make_data(one), chatml)
     assert (e.value.code, e.value.message) == (ExitCode.DATA, sentence)
+
+
+PAIR = {"prompt": "q", "chosen": "a", "rejected": "b"}
+SINGLE = {"prompt": "q", "completion": "a", "label": True}
+
+
+@pytest.mark.parametrize(
+    ("objective", "row", "sentence"),
+    [
+        pytest.param(
+            "DPO",
+            {"prompt": "q", "completion": "a"},
+            "one.jsonl: has rows of the format PromptCompletion, which SFT learns from; "
+            "DPO learns from Preference rows: "
+            "write prompt, chosen and rejected, or objective: SFT",
+            id="dpo-of-right-answers",
+        ),
+        pytest.param(
+            "ORPO",
+            SINGLE,
+            "one.jsonl: has rows of the format Unpaired, which KTO learns from; "
+            "ORPO learns from Preference rows: "
+            "write prompt, chosen and rejected, or objective: KTO",
+            id="orpo-of-single-answers",
+        ),
+        pytest.param(
+            "KTO",
+            PAIR,
+            "one.jsonl: has rows of the format Preference, which DPO and ORPO learn from; "
+            "KTO learns from Unpaired rows: "
+            "write prompt, completion and label, or objective: DPO",
+            id="kto-of-pairs",
+        ),
+    ],
+)
+def test_rows_for_another_objective_are_refused(
+    tmp_path: Path, chatml: TextTokenizer, objective: str, row: dict[str, Any], sentence: str
+) -> None:
+    one = write_rows(tmp_path / "one.jsonl", [row])
+    with pytest.raises(TrainerError) as e:
+        load_data(make_data(one, objective=objective), chatml)
+    assert (e.value.code, e.value.message) == (ExitCode.DATA, sentence)
+
+
+@pytest.mark.parametrize("label", [True, False])
+def test_kto_needs_wanted_answers_and_others(
+    tmp_path: Path, chatml: TextTokenizer, label: Literal[True, False]
+) -> None:
+    rows = [{"prompt": f"q{i}", "completion": "a", "label": label} for i in range(8)]
+    one = write_rows(tmp_path / "one.jsonl", rows)
+    with pytest.raises(TrainerError) as e:
+        load_data(make_data(one, objective="KTO"), chatml)
+    assert e.value.message.startswith(f"one.jsonl: none of the 6 rows trained on has label: {str(not label).lower()};")
+
+
+def test_both_answers_of_a_pair_are_read_counted_and_held_to_the_length(tmp_path: Path, chatml: TextTokenizer) -> None:
+    rows = [{"prompt": f"q{i}", "chosen": "a", "rejected": "b" * (1 + i)} for i in range(8)]
+    rows += [{"prompt": "q0", "chosen": "a", "rejected": "c"}, {"prompt": "q0", "chosen": "a", "rejected": "c"}]
+    rows.append({"prompt": "long", "chosen": "a", "rejected": " x y" * 400})
+    data = load_data(make_data(write_rows(tmp_path / "one.jsonl", rows), objective="DPO"), chatml)
+    assert len(data.train) + len(data.evaluation) == 9
+    assert data.faults[0].message.startswith("is the same row as line 9")
+    assert "tokens" in data.faults[1].message
+    for example in data.train:
+        (chosen, _), (rejected, mask) = example.sequences
+        assert chosen != rejected
+        assert any(mask)
+    lengths = data.train_facts.lengths
+    assert lengths.total == sum(len(ids) for e in data.train for ids, _ in e.sequences)
+    assert lengths.max == max(len(e.rejected_ids) for e in data.train)

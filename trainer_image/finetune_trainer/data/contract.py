@@ -52,13 +52,13 @@ class Duplicates:
         self._rows: dict[bytes, tuple[str, int]] = {}
         self._inputs: dict[bytes, tuple[str, int]] = {}
 
-    def check(self, content: Content, file: str, line: int) -> None:
-        """Take a row in.
+    def check(self, content: Content, file: str, line: int, judgement: str = "") -> None:
+        """Take a row in; with what else it says where the answer isn't all of it.
 
         Raises:
             RowError: the row, or with `unique_input` its input, has been there before.
         """
-        row = _digest(input_of(content), answer_of(content), exact=True)
+        row = _digest(input_of(content), answer_of(content), judgement, exact=True)
         if row in self._rows:
             raise RowError(f"is the same row as {_place(self._rows[row], file)}; remove one of them")
         key = input_key(content)

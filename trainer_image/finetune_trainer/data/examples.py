@@ -1,11 +1,23 @@
 """Rows as token ids, with the answers marked. No torch here."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from finetune_trainer.data.chat_template import ChatTemplate
-from finetune_trainer.data.contents import Completion, Content, Conversation, PlainText, RowError, answer_of, prompt_of
+from finetune_trainer.data.contents import (
+    Completion,
+    Content,
+    Conversation,
+    Judged,
+    PlainText,
+    Preference,
+    RowError,
+    Unpaired,
+    answer_of,
+    learnable,
+    prompt_of,
+)
 from finetune_trainer.data.tokenizer import IdWriter, TextTokenizer
 from finetune_trainer.data.turns import refuse_stop, turns
 
@@ -28,6 +40,18 @@ class Example:
     """Everything before the last answer; empty for plain text, which asks nothing."""
     reference: str
     """The last answer."""
+    rejected_ids: tuple[int, ...] = ()
+    """The whole row with the answer that isn't preferred; empty where there is one answer."""
+    rejected_mask: tuple[bool, ...] = ()
+    """As long as rejected_ids: True on its answer."""
+    wanted: bool = True
+    """False for an answer that is to be unlearnt."""
+
+    @property
+    def sequences(self) -> tuple[tuple[tuple[int, ...], tuple[bool, ...]], ...]:
+        """Ids and mask of every answer: the one, or the chosen one and then the rejected."""
+        first = (self.input_ids, self.answer_mask)
+        return (first, (self.rejected_ids, self.rejected_mask)) if self.rejected_ids else (first,)
 
 
 def build_example(content: Content, tokenizer: TextTokenizer, file: str, line: int) -> Example:
@@ -57,6 +81,23 @@ def build_example(content: Content, tokenizer: TextTokenizer, file: str, line: i
         prompt_ids=tuple(row.ids[: row.asked]),
         reference=_without_stop(row.called or answer_of(content), tokenizer.stop_texts),
     )
+
+
+def build_judged(content: Content | Judged, tokenizer: TextTokenizer, file: str, line: int) -> Example:
+    """The row's ids with what is said of its answers.
+
+    Raises:
+        RowError: as build_example, for either answer.
+    """
+    example = build_example(learnable(content), tokenizer, file, line)
+    match content:
+        case Preference(_, rejected):
+            other = build_example(rejected, tokenizer, file, line)
+            return replace(example, rejected_ids=other.input_ids, rejected_mask=other.answer_mask)
+        case Unpaired(_, wanted):
+            return replace(example, wanted=wanted)
+        case _:
+            return example
 
 
 class _Row:

@@ -19,7 +19,7 @@ from finetune_trainer.data.conversations import check_order, checked_text, read_
 from finetune_trainer.data.preferences import read_preference
 from finetune_trainer.data.raw import RawRow
 from finetune_trainer.exit_codes import ExitCode, TrainerError
-from finetune_trainer.job_config import RowFormat
+from finetune_trainer.job_config import PAIRED, Objective, RowFormat
 
 MAJORITY: Final = 0.8
 """Share of the recognised rows that a file's format has at least; below it the file is a mixture."""
@@ -28,8 +28,7 @@ CONVERSATIONS: Final = ("messages", "conversations")
 """Keys that turns are under; how the first is written tells Messages and ShareGPT apart."""
 
 LEARNT_BY: Final[Mapping[RowFormat, str]] = {
-    RowFormat.PREFERENCE: "DPO, ORPO and Reward learn from; for SFT write the chosen answer alone, as prompt and "
-    "completion",
+    RowFormat.PREFERENCE: "DPO and ORPO learn from; for SFT write the chosen answer alone, as prompt and completion",
     RowFormat.UNPAIRED: "KTO learns from; for SFT write the rows whose label is true, without it",
 }
 """Formats that SFT can't learn from, with what they are for."""
@@ -92,14 +91,26 @@ def understand(value: Mapping[str, Any], fmt: RowFormat) -> Content | Judged:
     return _READERS[fmt](value)
 
 
-def refuse_judged(fmt: RowFormat, label: str) -> None:
-    """Hold a file's format against what SFT learns from.
+def check_learnt(fmt: RowFormat, label: str, objective: Objective) -> None:
+    """Hold a file's format against what the objective learns from.
 
     Raises:
-        TrainerError: DATA, its rows are judged answers.
+        TrainerError: DATA, its rows are for another objective.
     """
-    if fmt in LEARNT_BY:
-        raise TrainerError(ExitCode.DATA, f"{label}: has rows of the format {fmt}, which {LEARNT_BY[fmt]}")
+    if objective == "SFT":
+        if fmt in LEARNT_BY:
+            raise TrainerError(ExitCode.DATA, f"{label}: has rows of the format {fmt}, which {LEARNT_BY[fmt]}")
+        return
+    needed, keys = _JUDGED["pairs" if objective in PAIRED else "single"]
+    if fmt is needed:
+        return
+    others = [o for o, kind in _LEARNERS if kind is fmt] or ["SFT"]
+    raise TrainerError(
+        ExitCode.DATA,
+        f"{label}: has rows of the format {fmt}, which {' and '.join(others)} "
+        f"{'learn' if len(others) > 1 else 'learns'} from; {objective} learns from {needed} rows: write {keys}, or "
+        f"objective: {others[0]}",
+    )
 
 
 def _is_spoken(turns: Any, key: str) -> bool:
@@ -182,6 +193,17 @@ def _unknown(value: Mapping[str, Any]) -> str:
     has = f"has the keys {strict_json.listed_keys(value)}" if value else "is an empty object"
     return f"{has}; write instruction and output, messages, conversations, prompt and completion, or text"
 
+
+_JUDGED: Final[Mapping[str, tuple[RowFormat, str]]] = {
+    "pairs": (RowFormat.PREFERENCE, "prompt, chosen and rejected"),
+    "single": (RowFormat.UNPAIRED, "prompt, completion and label"),
+}
+
+_LEARNERS: Final[tuple[tuple[Objective, RowFormat], ...]] = (
+    ("DPO", RowFormat.PREFERENCE),
+    ("ORPO", RowFormat.PREFERENCE),
+    ("KTO", RowFormat.UNPAIRED),
+)
 
 _READERS: Final[Mapping[RowFormat, Callable[[Mapping[str, Any]], Content | Judged]]] = {
     RowFormat.ALPACA: _alpaca,

@@ -39,6 +39,8 @@ def load_data(config: DataConfig, tokenizer: TextTokenizer) -> LoadedData:
         TrainerError: DATA, with file and line, where rows may not be skipped, too many are bad, or none is left.
     """
     train, held_out = _load_files(config, tokenizer)
+    if config.objective == "KTO":
+        _check_labels(train, held_out)
     return LoadedData(
         train=tuple(row.example for row in train.rows),
         evaluation=tuple(row.example for row in held_out.rows),
@@ -62,10 +64,14 @@ def audit(examples: Sequence[Example], tokenizer: TextTokenizer) -> None:
 
 def unlearnable(example: Example, tokenizer: TextTokenizer) -> str | None:
     """Why nothing, or no end, can be learnt from an example; None where it can."""
+    return next((fault for s in example.sequences if (fault := _endless(*s, tokenizer)) is not None), None)
+
+
+def _endless(ids: Sequence[int], mask: Sequence[bool], tokenizer: TextTokenizer) -> str | None:
     # nothing precedes the first token that it could be predicted from
-    if not any(example.answer_mask[1:]):
+    if not any(mask[1:]):
         return "has no token to learn; leave the row out"
-    if not example.answer_mask[-1] or example.input_ids[-1] not in tokenizer.stop_token_ids:
+    if not mask[-1] or ids[-1] not in tokenizer.stop_token_ids:
         return (
             f"the answer doesn't end with a stop token ({', '.join(tokenizer.stop_texts)}), so that the model wouldn't "
             "learn to stop; add the template's own end mark to eos_token_id in the model's generation_config.json"
@@ -137,9 +143,21 @@ def _refuse_bad(file: RowFile, contract: ContractConfig) -> None:
         raise BadRowsError(f"{told}; {limit}; mend them, or allow more", file.faults)
 
 
+def _check_labels(train: RowFile, held_out: RowFile) -> None:
+    for file, needed in ((train, (True, False)), (held_out, (True,))):
+        for label in needed:
+            if not any(row.example.wanted is label for row in file.rows):
+                use = "trained on" if file is train else "held out"
+                raise TrainerError(
+                    ExitCode.DATA,
+                    f"{file.label}: none of the {len(file.rows)} rows {use} has label: {str(label).lower()}; KTO needs "
+                    "wanted answers and unwanted ones, so add some",
+                )
+
+
 def _facts(file: RowFile) -> DataFacts:
     examples = [row.example for row in file.rows]
-    lengths = sorted(len(e.input_ids) for e in examples)
+    lengths = sorted(max(len(ids) for ids, _ in e.sequences) for e in examples)
     return DataFacts(
         format=file.format,
         rows=len(lengths),
@@ -150,7 +168,7 @@ def _facts(file: RowFile) -> DataFacts:
             p50=lengths[len(lengths) // 2],
             p95=lengths[min(len(lengths) - 1, int(0.95 * len(lengths)))],
             max=lengths[-1],
-            total=sum(lengths),
-            answer_total=sum(sum(e.answer_mask) for e in examples),
+            total=sum(len(ids) for e in examples for ids, _ in e.sequences),
+            answer_total=sum(sum(mask) for e in examples for _, mask in e.sequences),
         ),
     )

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from finetune_trainer.data.contents import RowError, answer_of, learnable
+from finetune_trainer.data.contents import Content, Judged, Preference, RowError, Unpaired, answer_of, learnable
 from finetune_trainer.data.contract import AnswerContract, Duplicates, input_key
-from finetune_trainer.data.examples import Example, build_example
-from finetune_trainer.data.formats import detect, refuse_judged, understand
+from finetune_trainer.data.examples import Example, build_judged
+from finetune_trainer.data.formats import check_learnt, detect, understand
 from finetune_trainer.data.raw import RawRow
 from finetune_trainer.data.readers import read_rows
 from finetune_trainer.data.tokenizer import TextTokenizer
@@ -63,7 +63,7 @@ def load_file(
     if not raw:
         refuse_all(label, faults)
     row_format = detect(raw, label) if source.format is RowFormat.AUTO else source.format
-    refuse_judged(row_format, label)
+    check_learnt(row_format, label, config.objective)
     check_contract_applies(row_format, label, config.contract.answer_json)
     duplicates = seen or Duplicates(unique_input=config.contract.unique_input)
     reader = _RowReader(row_format, label, config, tokenizer, duplicates)
@@ -126,17 +126,31 @@ class _RowReader:
         Raises:
             RowError: what is wrong with it.
         """
-        content = learnable(understand(row.value, self._format))
-        if self._contract is not None:
+        judged = understand(row.value, self._format)
+        content = learnable(judged)
+        # an answer that is to be unlearnt may break it
+        if self._contract is not None and not (isinstance(judged, Unpaired) and not judged.wanted):
             self._contract.check(answer_of(content))
-        self._duplicates.check(content, self._label, row.line)
-        example = build_example(content, self._tokenizer, self._label, row.line)
+        self._duplicates.check(content, self._label, row.line, _judgement(judged))
+        example = build_judged(judged, self._tokenizer, self._label, row.line)
         _check_length(example, self._config.max_length)
         return KeyedExample(example=example, key=input_key(content))
 
 
+def _judgement(content: Content | Judged) -> str:
+    """What tells rows with the same prompt and first answer apart."""
+    match content:
+        case Preference(_, rejected):
+            return answer_of(rejected)
+        case Unpaired(_, wanted):
+            return str(wanted)
+        case _:
+            return ""
+
+
 def _check_length(example: Example, max_length: int) -> None:
-    need, answer = len(example.input_ids), sum(example.answer_mask)
+    ids, mask = max(example.sequences, key=lambda s: len(s[0]))
+    need, answer = len(ids), sum(mask)
     if need > max_length:
         raise RowError(
             f"has {need} tokens ({answer} in its answer), dataset.maxLength is {max_length}; shorten the row or write "

@@ -162,19 +162,23 @@ def _loss(record: RunRecord) -> Figure:
 
 
 def _held_out(axes: Axes, record: RunRecord) -> None:
-    points = ((0, record.baseline), (record.history[-1].step, record.tuned))
-    found = [(step, e.metrics["loss"]) for step, e in points if math.isfinite(e.metrics["loss"])]
+    during = [(e.step, e.loss) for e in record.held_out]
+    points = [(0, record.baseline.metrics["loss"]), *during]
+    if not during or during[-1][0] != record.history[-1].step:
+        points.append((record.history[-1].step, record.tuned.metrics["loss"]))
+    found = [(step, loss) for step, loss in points if math.isfinite(loss)]
     if found:
         axes.plot(
             [step for step, _ in found],
             [loss for _, loss in found],
             color=_VERMILION,
-            linestyle="none",
+            linestyle="-" if during else "none",
+            linewidth=1.6,
             marker="D",
-            markersize=8,
+            markersize=8 if len(found) < SMOOTHED_FROM else 4,
             clip_on=False,
             zorder=5,
-            label="held-out rows, before and after",
+            label="held-out rows" if during else "held-out rows, before and after",
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from finetune_trainer.events import DataFacts
 from finetune_trainer.evidence import RunRecord
-from finetune_trainer.job_config import DATA_REPORT_FILE, JobConfig
+from finetune_trainer.job_config import DATA_REPORT_FILE, REFERENCED, JobConfig, TrainingConfig
 from finetune_trainer.report import numbers
 from finetune_trainer.report.charts import scientific
 from finetune_trainer.report.markdown import NONE, code, escape, table
@@ -33,6 +33,7 @@ def render_training(record: RunRecord) -> str:
         ("base model", escape(job.model.description)),
         *_rounding(job),
         ("method", f"{job.method}, {job.objective}"),
+        *_preference(job),
         ("option of the plan", escape(job.prediction.option)),
         ("trainable parameters", _trainable(record)),
         *_adapter(record),
@@ -40,10 +41,11 @@ def render_training(record: RunRecord) -> str:
         ("batch", _batch(record)),
         (
             "learning rate",
-            f"{scientific(t.learning_rate)}, {t.schedule}, warm-up over the first {100 * t.warmup_share:.3g}%",
+            f"{scientific(t.learning_rate)}, {_schedule(t)}, warm-up over the first {100 * t.warmup_share:.3g}%",
         ),
         ("weight decay", f"{t.weight_decay:g}"),
         ("gradients clipped at norm", f"{t.max_grad_norm:g}" if t.max_grad_norm else "never"),
+        *_evaluations(record),
         ("precision", t.precision.value),
         ("gradient checkpointing", "on" if t.gradient_checkpointing else "off"),
         ("DeepSpeed", _zero(record.deepspeed)),
@@ -52,6 +54,32 @@ def render_training(record: RunRecord) -> str:
         ("resumed", _resumed(record)),
     ]
     return _section("What was trained", table(("", ""), rows))
+
+
+def _preference(job: JobConfig) -> tuple[tuple[str, str], ...]:
+    p = job.preference
+    if p is None:
+        return ()
+    rows = [("beta", f"{p.beta:g}")]
+    if job.objective == "KTO":
+        rows.append(("weights of wanted and unwanted answers", f"{p.desirable_weight:g} and {p.undesirable_weight:g}"))
+    if job.objective in REFERENCED:
+        rows.append(("reference", "the model as it was when training began, asked once before the first step"))
+    return tuple(rows)
+
+
+def _schedule(training: TrainingConfig) -> str:
+    name = training.schedule.removesuffix("_with_warmup").replace("_", " ")
+    return name if training.schedule_cycles is None else f"{name} ({training.schedule_cycles} cycles)"
+
+
+def _evaluations(record: RunRecord) -> tuple[tuple[str, str], ...]:
+    every = record.job.training.evaluate_every_steps
+    if every is None or not record.held_out:
+        return ()
+    lowest = min(record.held_out, key=lambda e: e.loss)
+    steps = "every step" if every == 1 else f"every {every} steps"
+    return (("held-out loss while training", f"{steps}; lowest {lowest.loss:.4g} at step {lowest.step}"),)
 
 
 def _rounding(job: JobConfig) -> tuple[tuple[str, str], ...]:

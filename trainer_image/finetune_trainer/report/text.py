@@ -19,6 +19,9 @@ _MEANINGS: Final = {
     "json-fields": "every required field is there",
     "json-allowed": "every field has an allowed value",
     "json-exact": "all fields have the reference's values",
+    "preference-accuracy": "the chosen answer is likelier, by token, than the rejected one",
+    "reward-accuracy": "training made the better answer gain more than the other, or a wanted one more and an unwanted "
+    "one less than answers that belong elsewhere; before training every row is a tie, which counts half",
 }
 _FIELD: Final = "field:"
 
@@ -58,13 +61,12 @@ def _decision(record: RunRecord) -> str:
 
 
 def _metrics(record: RunRecord) -> str:
-    rows = len(record.tuned.answers)
     before, after = record.baseline.metrics, record.tuned.metrics
     lines = [
         (
             _named(record, name),
-            numbers.metric(name, before[name], rows),
-            numbers.metric(name, after[name], rows),
+            numbers.metric(name, before[name], record.tuned.rows_behind(name, 0)),
+            numbers.metric(name, after[name], record.tuned.rows_behind(name, 0)),
             numbers.change(name, before[name], after[name]),
             _meaning(name),
         )
@@ -72,7 +74,9 @@ def _metrics(record: RunRecord) -> str:
     ]
     stated = f"The rule, stated before the run: {escape(describe(record.job.acceptance))}."
     seen = f"Both models saw the same {numbers.count(record.evaluation.rows)} held-out rows in the same way."
-    intervals = " In brackets: number of rows, and the 95% interval (Wilson) of the share." if rows else ""
+    intervals = (
+        " In brackets: number of rows, and the 95% interval (Wilson) of the share." if record.tuned.answers else ""
+    )
     return "\n\n".join(
         (
             "## Baseline against tuned",

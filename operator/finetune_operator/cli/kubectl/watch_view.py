@@ -62,7 +62,8 @@ class WatchView(AbstractContextManager["WatchView"]):
     def _show_progress(self, phase: str, p: ProgressStatus) -> None:
         left = f"{human_duration(parse_duration(p.remaining))} left"
         speed = f"{human_count(p.tokens_per_second)} tok/s"
-        text = " · ".join((f"step {p.step}/{p.steps}", f"epoch {p.epoch}", f"loss {p.loss}", speed, left))
+        held_out = () if p.evaluation_loss is None else (f"held out {p.evaluation_loss}",)
+        text = " · ".join((f"step {p.step}/{p.steps}", f"epoch {p.epoch}", f"loss {p.loss}", *held_out, speed, left))
         if self.out.is_terminal:
             if self._task is None:
                 self._task = self._progress.add_task(text, total=p.steps, label=phase)

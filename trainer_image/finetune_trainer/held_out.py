@@ -1,0 +1,146 @@
+"""The held-out rows' loss while the model is trained: every so many steps, and what follows from it."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from finetune_trainer.board import BOARD_FOLDER, Board
+from finetune_trainer.checkpoints import step_of
+from finetune_trainer.data.examples import Example
+from finetune_trainer.evaluation import answer_loss, batches
+from finetune_trainer.events import HeldOutEvent, PhaseEvent
+from finetune_trainer.history import History
+from finetune_trainer.job_config import JobConfig
+from finetune_trainer.progress import Emit
+from finetune_trainer.ranks import Ranks
+from finetune_trainer.stopping import Standing, judge
+
+
+class Clock(Protocol):
+    """Measures the speed of steps."""
+
+    def passed_over(self, seconds: float) -> None:
+        """Not count these seconds as a step's."""
+
+
+class HeldOut(TrainerCallback):
+    """Tells the loss on held-out rows, measured as before and after the training."""
+
+    def __init__(
+        self, job: JobConfig, examples: Sequence[Example], pad: int, history: History, ranks: Ranks, emit: Emit
+    ) -> None:
+        self._every = job.training.evaluate_every_steps
+        self._rule = job.training.early_stopping
+        self._examples = examples
+        self._pad = pad
+        self.history = history
+        self.ranks = ranks
+        self.emit = emit
+        self.board = Board(Path(job.output) / BOARD_FOLDER)
+        self._trainer: Any = None
+        self._clock: Clock | None = None
+        self._points: list[HeldOutEvent] = []
+
+    def follow(self, trainer: Trainer, clock: Clock) -> None:
+        """Evaluate this trainer's model, in time that isn't the clock's."""
+        self._trainer, self._clock = trainer, clock
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """What earlier sessions measured counts up to where this one begins."""
+        del args, control, kwargs
+        self.begin_from(state.global_step)
+        if self.ranks.first:
+            self.board.begin(state.global_step)
+
+    def begin_from(self, step: int) -> None:
+        """Take what was measured up to that step for known."""
+        self._points = self.ranks.ask_first(lambda: [p for p in self.history.held_out() if p.step <= step])
+
+    def best_until(self, checkpoint: Path | None) -> int | None:
+        """Step with the lowest loss of a training that goes on from there; for the first rank alone."""
+        if self._rule is None or checkpoint is None:
+            return None
+        return judge([p for p in self.history.held_out() if p.step <= step_of(checkpoint)], self._rule).best
+
+    @property
+    def standing(self) -> Standing | None:
+        """What follows from what is known; None where training doesn't end by it."""
+        return judge(self._points, self._rule) if self._rule is not None else None
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Between two steps nothing is half done."""
+        del kwargs
+        if self._every is None or (state.global_step % self._every and state.global_step < state.max_steps):
+            return
+        began = time.monotonic()
+        loss, tokens = self._measure(args.device)
+        event = HeldOutEvent(
+            step=state.global_step,
+            steps=state.max_steps,
+            epoch=float(state.epoch or 0.0),
+            loss=loss,
+            rows=len(self._examples),
+            tokens=tokens,
+            seconds=time.monotonic() - began,
+        )
+        self._tell(event)
+        if self._clock is not None:
+            self._clock.passed_over(event.seconds)
+        standing = self.standing
+        if standing is None:
+            return
+        if standing.best == event.step:
+            # without its weights the lowest loss would be of no use
+            control.should_save = True
+        if standing.enough and event.step < state.max_steps:
+            control.should_training_stop = True
+            self.emit(PhaseEvent(phase="training", message=_enough(standing)))
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """No step comes any more."""
+        del args, state, control, kwargs
+        self.board.close()
+
+    def _tell(self, event: HeldOutEvent) -> None:
+        self._points.append(event)
+        if self.ranks.first:
+            self.history.add(event)
+            self.board.add(event)
+        self.emit(event)
+
+    def _measure(self, device: torch.device) -> tuple[float, int]:
+        """Mean loss of an answer's token, and the number of these."""
+        engine = self._trainer.model_wrapped
+        engine.eval()
+        try:
+            with torch.no_grad():
+                return self._mean_loss(engine, device)
+        finally:
+            engine.train()
+
+    def _mean_loss(self, engine: Any, device: torch.device) -> tuple[float, int]:
+        every = list(batches([len(e.input_ids) for e in self._examples]))
+        found: dict[int, tuple[float, int]] = {}
+        for first in range(0, len(every), self.ranks.size):
+            # under ZeRO-3 ranks put each layer together for one another: where batches run out, one goes through again
+            mine = min(first + self.ranks.rank, len(every) - 1)
+            found[mine] = answer_loss(engine, [self._examples[i] for i in every[mine]], self._pad, device)
+        parts = {n: part for said in self.ranks.gather(found) for n, part in said.items()}
+        # in the order of batches: the same sum on any number of ranks
+        tokens = sum(parts[n][1] for n in sorted(parts))
+        return sum(parts[n][0] for n in sorted(parts)) / tokens, tokens
+
+
+def _enough(standing: Standing) -> str:
+    return (
+        f"stopped early: the held-out loss was lowest at step {standing.best}, and has not fallen enough in "
+        f"{standing.waited} evaluations"
+    )

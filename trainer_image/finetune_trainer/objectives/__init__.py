@@ -1,0 +1,1 @@
+"""What objectives beside SFT ask for: their rows, their losses, and what they are judged by."""
