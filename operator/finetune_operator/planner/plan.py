@@ -208,8 +208,21 @@ class PlanSet:
         """The viable plan with that id; `recommended` is the first."""
         if option == RECOMMENDED:
             return self.viable[0] if self.viable else None
-        return next((p for p in (*self.viable, *self.unlisted) if p.id == option), None)
+        every = (*self.viable, *self.unlisted)
+        return next((p for p in every if p.id == option), None) or _by_short_id(option, every)
 
     def rejection(self, option: str) -> Rejection | None:
         """Why that option isn't viable; None where it is, or where there is no such option."""
         return next((r for r in (*self.rejected, *self.other_rejected) if r.option == option), None)
+
+
+def _by_short_id(option: str, plans: Sequence[Plan]) -> Plan | None:
+    """The best plan whose id is that one and the name of its nodes; None where they aren't all of one device.
+
+    Ids name nodes where equal devices are on nodes that aren't alike, which what others take of a node's RAM can bring
+    about at any time: a choice that was written down before still means the same way on the same device.
+    """
+    alike = [p for p in plans if p.id.startswith(f"{option}-")]
+    ways = {(p.method, p.zero_stage, p.offload, p.nodes, p.devices_per_node) for p in alike}
+    devices = {(p.node_class.device.product, p.node_class.device.memory) for p in alike}
+    return alike[0] if len(ways) == len(devices) == 1 else None

@@ -9,7 +9,7 @@ from finetune_operator.exceptions import InfeasibleError, UnknownOptionError
 from finetune_operator.lifecycle.selection import select
 from finetune_operator.planner.plan import Advice, Hardware, PlanSet, Rejection, RejectionReason
 from finetune_operator.units import GIB, Bytes
-from tests.support.plans import make_plan
+from tests.support.plans import make_class, make_device, make_plan
 
 HARDWARE = Hardware(
     option="full-z3-4x80g",
@@ -76,3 +76,17 @@ def test_nothing_viable_is_said_with_the_hardware_it_takes(asked: str | None) ->
     nothing = plans(advice=Advice(minimum=HARDWARE, recommended=HARDWARE))
     with pytest.raises(InfeasibleError, match=r"nothing that the job allows is viable on fleet.yaml.*4 devices of"):
         select(nothing, asked, "fleet.yaml")
+
+
+def test_a_choice_stands_when_equal_devices_come_to_be_on_nodes_that_differ() -> None:
+    found = plans("lora-1x24g-a", "lora-1x24g-b")
+    assert select(found, "lora-1x24g", "the cluster") == found.viable[0]
+
+
+def test_a_choice_that_could_mean_two_devices_or_two_ways_is_asked_for_again() -> None:
+    other = make_class(device=make_device(product="another"))
+    devices = plans(viable=(make_plan(id="lora-1x24g-a"), make_plan(id="lora-1x24g-b", node_class=other)))
+    ways = plans(viable=(make_plan(id="lora-1x24g-a"), make_plan(id="lora-1x24g-b", zero_stage=3)))
+    for found in (devices, ways):
+        with pytest.raises(UnknownOptionError):
+            select(found, "lora-1x24g", "the cluster")
