@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from finetune_operator.api.status import FineTuneJobStatus
+from finetune_operator.lifecycle.observed import Child, JobSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,13 @@ class Delete:
 
 
 Action = Apply | Delete
+
+
+def removal(found: Child | JobSeen) -> Delete:
+    """Remove one object that the job owns."""
+    if isinstance(found, JobSeen):
+        return Delete(api_version="batch/v1", kind="Job", name=found.name, uid=found.uid)
+    return Delete(api_version=found.api_version, kind=found.kind, name=found.name, uid=found.uid)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

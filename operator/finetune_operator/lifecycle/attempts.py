@@ -10,11 +10,12 @@ from finetune_operator.api.resource import FineTuneJob
 from finetune_operator.api.spec import Restarts
 from finetune_operator.api.status import AttemptStatus, FineTuneJobStatus, PlanStatus
 from finetune_operator.constants import MAX_ATTEMPTS
-from finetune_operator.lifecycle.actions import Action, Apply, Decision, Delete
+from finetune_operator.lifecycle.actions import Action, Apply, Decision, removal
 from finetune_operator.lifecycle.admission import waits_for
-from finetune_operator.lifecycle.observed import Child, Chosen, JobSeen, JobState, Observed
+from finetune_operator.lifecycle.observed import Chosen, JobSeen, JobState, Observed
 from finetune_operator.lifecycle.outcome import Outcome, outcome_of
-from finetune_operator.lifecycle.status import advance, with_condition
+from finetune_operator.lifecycle.phase import ENDS
+from finetune_operator.lifecycle.status import advance, with_condition, with_plan
 from finetune_operator.renderers.job import render_attempt
 from finetune_operator.renderers.service import render_service
 from finetune_operator.renderers.settings import RenderSettings
@@ -38,8 +39,6 @@ PATIENCE: Final = timedelta(minutes=10)
 RESTARTS: Final = Restarts().limit
 """Where the spec can't be read any more."""
 
-ENDS: Final = frozenset({ConditionType.SUCCEEDED, ConditionType.FAILED})
-
 _TRUE: Final = ConditionStatus.TRUE
 _FALSE: Final = ConditionStatus.FALSE
 
@@ -58,7 +57,7 @@ def attempt(
     """
     number = _number(seen)
     status = _as_chosen(status, seen, chosen)
-    old = tuple(_removed(c) for c in seen.children if c.attempt is not None and c.attempt < number)
+    old = tuple(removal(c) for c in seen.children if c.attempt is not None and c.attempt < number)
     found = seen.attempts.get(number)
     if found is None:
         return _admit(seen, job, chosen, status, settings, old)
@@ -69,9 +68,9 @@ def attempt(
     if outcome is not None:
         return _record(seen, job, found, number, outcome, status)
     if seen.suspended:
-        return Decision(status=_ending(status, seen), actions=(*old, _removal(found)))
+        return Decision(status=_ending(status, seen), actions=(*old, removal(found)))
     if _never_starts(found, seen):
-        return Decision(status=_given_back(status, found, seen), actions=(*old, _removal(found)))
+        return Decision(status=_given_back(status, found, seen), actions=(*old, removal(found)))
     return Decision(status=_watched(seen, chosen, found, status), actions=old, again=PROGRESS)
 
 
@@ -79,9 +78,9 @@ def end_of(seen: Observed) -> Decision:
     """A job that is over: what still runs is ended, and children go when their time has come."""
     left = _time_to_live(seen)
     if left is not None and left <= timedelta(0):
-        return Decision(status=seen.status, actions=tuple(map(_removed, seen.children)))
+        return Decision(status=seen.status, actions=tuple(map(removal, seen.children)))
     running = [a for a in seen.attempts.values() if a.state is JobState.ACTIVE]
-    return Decision(status=seen.status, actions=tuple(map(_removal, running)), again=left)
+    return Decision(status=seen.status, actions=tuple(map(removal, running)), again=left)
 
 
 def _time_to_live(seen: Observed) -> timedelta | None:
@@ -103,8 +102,7 @@ def _number(seen: Observed) -> int:
 def _as_chosen(status: FineTuneJobStatus, seen: Observed, chosen: Chosen) -> FineTuneJobStatus:
     """What was chosen stands in the ConfigMap; a pass that was cut off may not have told it."""
     plan = PlanStatus(option=chosen.option, hash=chosen.hash, config_map=chosen.config_map)
-    status = status.model_copy(update={"plan": plan, "hardware": None})
-    return with_condition(status, ConditionType.PLANNED, "Chosen", f"option {chosen.option} is chosen", seen.now)
+    return with_plan(status, plan, seen.now)
 
 
 def _admitted(status: FineTuneJobStatus, seen: Observed) -> FineTuneJobStatus:
@@ -122,14 +120,6 @@ def _given_back(status: FineTuneJobStatus, found: JobSeen, seen: Observed) -> Fi
     message = f"admitted, and not placed for {PATIENCE.total_seconds() / 60:.0f} minutes ({obstacle}); trying again"
     status = with_condition(status, ConditionType.RUNNING, "Stopped", message, seen.now, _FALSE)
     return _not_admitted(status, Reason.WAITING_FOR_CAPACITY, message, seen)
-
-
-def _removed(child: Child) -> Delete:
-    return Delete(api_version=child.api_version, kind=child.kind, name=child.name, uid=child.uid)
-
-
-def _removal(found: JobSeen) -> Delete:
-    return Delete(api_version="batch/v1", kind="Job", name=found.name, uid=found.uid)
 
 
 def _admit(

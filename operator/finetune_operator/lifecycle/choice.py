@@ -20,7 +20,7 @@ from finetune_operator.lifecycle.facts import facts_of
 from finetune_operator.lifecycle.observed import Observed
 from finetune_operator.lifecycle.options import advice_status, option_status, option_statuses, rejected_statuses
 from finetune_operator.lifecycle.selection import select
-from finetune_operator.lifecycle.status import dataset_status, model_status, with_condition
+from finetune_operator.lifecycle.status import dataset_status, model_status, with_condition, with_plan
 from finetune_operator.planner.architecture import read_architecture
 from finetune_operator.planner.capacity import Capacity
 from finetune_operator.planner.cluster.slices import DRIVER
@@ -130,6 +130,5 @@ def _start(seen: Observed, job: FineTuneJob, facts: Facts, chosen: Plan, status:
     made = PlanStatus(option=chosen.id, hash=bundle.hash, config_map=config_map["metadata"]["name"])
     ids = {o.id for o in status.options}
     options = status.options if chosen.id in ids else (*status.options, option_status(chosen, recommended=False))
-    status = status.model_copy(update={"plan": made, "options": options, "hardware": None})
-    status = with_condition(status, ConditionType.PLANNED, "Chosen", f"option {chosen.id} is chosen", seen.now)
+    status = with_plan(status.model_copy(update={"options": options}), made, seen.now)
     return Decision(status=status, actions=(Apply(config_map),))

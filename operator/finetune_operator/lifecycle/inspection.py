@@ -7,7 +7,7 @@ from typing import Final
 from finetune_operator.api.conditions import ConditionStatus, ConditionType, Reason
 from finetune_operator.api.resource import FineTuneJob
 from finetune_operator.api.status import FineTuneJobStatus
-from finetune_operator.lifecycle.actions import Action, Apply, Decision, Delete
+from finetune_operator.lifecycle.actions import Action, Apply, Decision, Delete, removal
 from finetune_operator.lifecycle.observed import End, JobSeen, JobState, Observed
 from finetune_operator.lifecycle.outcome import event_in
 from finetune_operator.lifecycle.status import with_condition
@@ -52,8 +52,7 @@ def inspect(seen: Observed, job: FineTuneJob, status: FineTuneJobStatus, setting
 
 def _earlier(seen: Observed) -> tuple[Delete, ...]:
     """Jobs that read what the spec named before."""
-    jobs = (c for c in seen.children if c.kind == "Job" and c.attempt is None)
-    return tuple(Delete(api_version=c.api_version, kind=c.kind, name=c.name, uid=c.uid) for c in jobs)
+    return tuple(removal(c) for c in seen.children if c.kind == "Job" and c.attempt is None)
 
 
 def _end_of(found: JobSeen) -> End | None:
@@ -69,7 +68,7 @@ def _end_of(found: JobSeen) -> End | None:
 
 def _read(seen: Observed, found: JobSeen, end: End, status: FineTuneJobStatus) -> Decision:
     said = event_in(end.said)
-    removed = Delete(api_version="batch/v1", kind="Job", name=found.name, uid=found.uid)
+    removed = removal(found)
     if isinstance(said, InspectionFacts):
         kept = Apply(render_facts(seen.identity, seen.facts_map, said))
         return Decision(status=_going_on(status, "what was read is being kept", seen), actions=(kept,))

@@ -63,6 +63,18 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """One object that the job owns."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    attempt: int | None
+    """Whose it is; None for what is there once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobSeen:
     """One Job of ours and its pods."""
 
@@ -91,18 +103,6 @@ class Chosen:
     option: str
     hash: str
     placement: Placement
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Child:
-    """One object that the job owns."""
-
-    api_version: str
-    kind: str
-    name: str
-    uid: str
-    attempt: int | None
-    """Whose it is; None for what is there once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,9 +90,13 @@ def phase_of(conditions: Conditions) -> str:
     return next((rule.phase.value for rule in _PRECEDENCE if _holds(rule, conditions)), Phase.PENDING.value)
 
 
+ENDS: Final = (ConditionType.SUCCEEDED, ConditionType.FAILED)
+"""Conditions that are true where nothing will happen any more."""
+
+
 def is_over(conditions: Conditions) -> bool:
     """Whether nothing will happen any more without a person's change."""
-    ends = (find_condition(conditions, kind) for kind in (ConditionType.SUCCEEDED, ConditionType.FAILED))
+    ends = (find_condition(conditions, kind) for kind in ENDS)
     return any(end is not None and end.status is ConditionStatus.TRUE for end in ends)
 
 

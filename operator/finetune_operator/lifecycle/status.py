@@ -64,10 +64,16 @@ def begun(
 
 def chosen(option: str, bundle_hash: str, now: datetime) -> FineTuneJobStatus:
     """The status of a run of which no more is known than its plan."""
-    status = FineTuneJobStatus(observed_generation=GENERATION, plan=PlanStatus(option=option, hash=bundle_hash))
+    status = FineTuneJobStatus(observed_generation=GENERATION)
     status = with_condition(status, ConditionType.ACCEPTED, "Valid", "the spec is consistent", now)
     status = with_condition(status, ConditionType.INSPECTED, "Read", "model and dataset have been read", now)
-    return with_condition(status, ConditionType.PLANNED, "Chosen", f"option {option} is chosen", now)
+    return with_plan(status, PlanStatus(option=option, hash=bundle_hash), now)
+
+
+def with_plan(status: FineTuneJobStatus, plan: PlanStatus, now: datetime) -> FineTuneJobStatus:
+    """The status with a choice that is made: no other hardware is asked for any more."""
+    status = status.model_copy(update={"plan": plan, "hardware": None})
+    return with_condition(status, ConditionType.PLANNED, "Chosen", f"option {plan.option} is chosen", now)
 
 
 def started(status: FineTuneJobStatus, now: datetime) -> FineTuneJobStatus:
