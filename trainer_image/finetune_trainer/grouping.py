@@ -15,4 +15,6 @@ def by_length(order: Sequence[int], lengths: Sequence[int], per_step: int) -> It
         per_step: rows of an optimizer step.
     """
     for begin in range(0, len(order), per_step):
-        yield from sorted(order[begin : begin + per_step], key=lambda row: -lengths[row])
+        rows = order[begin : begin + per_step]
+        # of a last step that isn't full, the part that isn't a whole micro-batch may be better off with the long rows
+        yield from sorted(rows, key=lambda row: -lengths[row]) if len(rows) == per_step else rows

@@ -41,3 +41,9 @@ def test_short_and_long_rows_are_kept_apart() -> None:
 
 def test_rows_of_one_length_stay_as_they_were_drawn() -> None:
     assert list(by_length([3, 1, 2, 0], [7, 7, 7, 7], 4)) == [3, 1, 2, 0]
+
+
+def test_a_last_step_that_is_not_full_is_left_as_it_was_drawn() -> None:
+    lengths = [1, 2, 1]
+    assert list(by_length([0, 2, 1], lengths, 4)) == [0, 2, 1]
+    assert padded([0, 2, 1], lengths, 2) < padded([1, 0, 2], lengths, 2)
