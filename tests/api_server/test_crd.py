@@ -8,9 +8,14 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from finetune_operator.api.crd import CHANGEABLE, CRD_NAME
+from finetune_operator.api.crd import CHANGEABLE, CRD_NAME, render_crd
 from finetune_operator.api.status import FineTuneJobStatus
+from finetune_operator.kube import connection
+from finetune_operator.kube.errors import InvalidError
+from finetune_operator.kube.kinds import FINE_TUNE_JOBS
+from finetune_operator.kube.rest import RestClient
 from tests.support.bad_jobs import BAD_JOBS, GOOD_CHANGES, changed, make_cluster_job
+from tests.support.breaches import breaches
 from tests.support.kubernetes.kubectl import Kubectl, KubectlError
 from tests.support.kubernetes.waiting import wait_for
 
@@ -22,7 +27,13 @@ STATUSES: Final = re.findall(
 )
 """Those that the documentation shows."""
 
+SPEC: Final = render_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
 PLAN: Final = {"option": "lora-1x24g", "hash": "sha256:0"}
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -81,6 +92,24 @@ def test_every_bad_job_is_refused_with_its_sentence(jobs: Jobs) -> None:
         # between place and sentence stands what was found there
         if not all(part in str(caught.value) for part in bad.told.partition(": ")):
             wrong.append((bad.id, bad.told, str(caught.value)))
+    assert wrong == []
+
+
+@pytest.mark.anyio
+async def test_every_bound_of_the_schema_is_held(kubectl: Kubectl, namespace: str) -> None:
+    client = RestClient((await connection.load(kubectl.kubeconfig, None)).configuration)
+    good = changed(make_cluster_job(), {"metadata.namespace": namespace})
+    wrong = []
+    for breach in breaches(SPEC, good, ("spec",)):
+        try:
+            await client.create(FINE_TUNE_JOBS, breach.found)
+        except InvalidError as e:
+            if breach.told not in str(e):
+                wrong.append((breach.keyword, breach.told, str(e)))
+        else:
+            wrong.append((breach.keyword, breach.told, "was taken"))
+            break
+    await client.close()
     assert wrong == []
 
 

@@ -1,14 +1,8 @@
 """The operator's process around its logic, against a real API server: watched, worked, led, ended."""
 
-import json
 import signal
-import subprocess
-import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,38 +11,10 @@ import pytest
 from tests.support.kubernetes.control_plane import ControlPlane
 from tests.support.kubernetes.kubectl import Kubectl
 from tests.support.kubernetes.paths import ROOT
-from tests.support.kubernetes.processes import free_port
 from tests.support.kubernetes.waiting import wait_for
+from tests.support.operator_process import BARE, Running, start
 
 CRD: Final = ROOT / "crds" / "finetunejobs.finetune-operator.dev.yaml"
-
-
-@dataclass
-class Running:
-    """One operator that was started."""
-
-    process: subprocess.Popen[str]
-    port: int
-    log: Path
-
-    def page(self, path: str) -> tuple[int, str]:
-        """Status and text; 0 while nothing answers."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as e:
-            return e.code, e.read().decode()
-        except OSError as e:
-            return 0, str(e)
-
-    def lines(self) -> list[dict[str, Any]]:
-        """What it logged."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        """Ask it to end, and wait for its exit code."""
-        self.process.send_signal(number)
-        return self.process.wait(timeout=60)
 
 
 class Operators:
@@ -60,17 +26,10 @@ class Operators:
 
     def start(self, *flags: str) -> Running:
         """Start one more, and wait until it is ready."""
-        name, port = f"operator-{len(self.started)}", free_port()
-        log = self._folder / f"{name}.log"
-        own = ("--kubeconfig", str(self.kubectl.kubeconfig), "--namespaces", self.namespace, "--identity", name)
-        unused = ("--trainer-image", "none")
-        where = ("--lease-namespace", self.namespace, "--health-host", "127.0.0.1", "--health-port", str(port))
-        command = [sys.executable, "-m", "tests.support.bare_operator", *own, *where, *unused, *flags]
-        with log.open("w") as out:
-            process = subprocess.Popen(command, cwd=ROOT, stderr=out, stdout=out, text=True)
-        running = Running(process, port, log)
+        name = f"operator-{len(self.started)}"
+        own = ("--namespaces", self.namespace, "--identity", name, *flags)
+        running = start(BARE, self.kubectl, lease=self.namespace, log=self._folder / f"{name}.log", flags=own)
         self.started.append(running)
-        wait_for(lambda: running.page("/readyz")[0] == 200, f"{name} is ready; see {log}")
         return running
 
     def add_job(self, name: str, **labels: str) -> None:
@@ -134,7 +93,7 @@ def test_jobs_are_seen_before_and_after_the_start_and_left_as_they_are(operators
         assert "finalizers" not in metadata
         assert metadata["generation"] == 1
     assert running.end() == 0
-    assert [line for line in running.lines() if line["level"] in {"error", "critical"}] == []
+    assert running.complaints() == []
 
 
 def test_what_is_taken_away_is_made_again_and_what_loses_its_job_goes(operators: Operators) -> None:

@@ -1,209 +1,105 @@
-"""A FineTuneJob trains in a pod of a real kubelet, in a namespace that enforces `restricted`."""
+"""A FineTuneJob trains in a pod of a real kubelet, and outlives what happens to its operator."""
 
+import json
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from tests.cluster.trainer import operator, trainer_image
+from finetune_trainer.history import History
+from tests.cluster import audit
+from tests.cluster.product import operator
+from tests.cluster.site import SLOW, Site
 from tests.support.kubernetes.cluster import Cluster
-from tests.support.kubernetes.kubectl import Kubectl
-from tests.support.kubernetes.paths import ROOT
 from tests.support.kubernetes.waiting import wait_for
-from tests.support.tiny_model import write_model
-from tests.support.training_jobs import CONTRACT, write_data
 
-CRD: Final = ROOT / "crds" / "finetunejobs.finetune-operator.dev.yaml"
-NAME: Final = "colors"
-SLOW: Final = 600.0
-"""Guards against hanging: a pod imports the whole training stack."""
+PHASES: Final = ("Inspecting", "AwaitingSelection", "Starting", "Training")
+"""Of a job that waits for a choice, one after the other."""
 
+Record = Callable[[str, object], None]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """A namespace with model, rows, a place for the output, and an operator that looks after it."""
-
-    kubectl: Kubectl
-    namespace: str
-    network: str
-    """Namespace of the network that the API server is in."""
-    folder: Path
-    """The volume, seen from this machine."""
-
-    def submit(self, **spec: Any) -> None:
-        """Apply the job."""
-        rows = {
-            name: {"source": {"configMap": {"name": "rows", "key": f"{name}.jsonl"}}} for name in ("train", "check")
-        }
-        whole: dict[str, Any] = {
-            "model": {"source": {"volume": {"claimName": "disk", "path": "model"}}},
-            "dataset": {"train": rows["train"], "evaluation": rows["check"], "maxLength": 256, "contract": CONTRACT},
-            "method": "LoRA",
-            "training": {
-                "epochs": "6",
-                "batchSize": 8,
-                "learningRate": "3e-3",
-                "precision": "FP32",
-                "checkpoint": {"everySteps": 5},
-            },
-            "hardware": {"accelerator": "CPU"},
-            "output": {"volume": {"claimName": "disk", "path": "out"}},
-        }
-        self.kubectl.apply(
-            {
-                "apiVersion": "finetune-operator.dev/v1alpha1",
-                "kind": "FineTuneJob",
-                "metadata": {"name": NAME, "namespace": self.namespace},
-                "spec": whole | spec,
-            }
-        )
-
-    def status(self) -> dict[str, Any]:
-        """As the API server holds it."""
-        found = self.kubectl.read("finetunejob", NAME, "-n", self.namespace)
-        return dict((found or {}).get("status") or {})
-
-    def wait_for_phase(self, *phases: str, seconds: float = SLOW) -> dict[str, Any]:
-        """The status, as soon as it is in one of those phases; an end that wasn't waited for is told at once."""
-
-        def look() -> dict[str, Any] | None:
-            status = self.status()
-            ended = {"Failed", "Invalid"} - set(phases)
-            assert status.get("phase") not in ended, status
-            return status if status.get("phase") in phases else None
-
-        return wait_for(look, f"{NAME} is {' or '.join(phases)}", seconds=seconds)
-
-    def owned(self, kind: str) -> list[str]:
-        """Names of what was made for the job."""
-        label = f"finetune-operator.dev/job={NAME}"
-        return [i["metadata"]["name"] for i in self.kubectl.items(kind, "-n", self.namespace, "-l", label)]
-
-
-@pytest.fixture(scope="module")
-def prepared(cluster: Cluster) -> Cluster:
-    """With the definition, and with the trainer's image on one node."""
-    cluster.plane.kubectl.run("apply", "--server-side", "-f", str(CRD))
-    cluster.nodes[0].load(trainer_image())
-    return cluster
-
-
-@pytest.fixture
-def site(prepared: Cluster, namespace: str, tmp_path: Path) -> Iterator[Site]:
-    """Everything but the operator."""
-    cluster, kubectl = prepared, prepared.plane.kubectl
-    volume = tmp_path / "volume"
-    write_model(volume / "model")
-    write_data(volume / "rows")
-    (volume / "out").mkdir()
-    # pods are nobody here, and safetensors are written for their owner alone
-    for path in (volume, *volume.rglob("*")):
-        path.chmod(0o777 if path.is_dir() else 0o644)
-    rows = {p.name: p.read_text(encoding="utf-8") for p in (volume / "rows").glob("*.jsonl")}
-    meta = {"namespace": namespace}
-    kubectl.create(
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "rows", **meta}, "data": rows},
-        *_disk(namespace, volume),
-    )
-    yield Site(kubectl=kubectl, namespace=namespace, network=cluster.nodes[0].cluster, folder=volume)
-    kubectl.run("delete", "pv", f"disk-{namespace}", "--wait=false")
-
-
-def _disk(namespace: str, folder: Path) -> Iterator[dict[str, Any]]:
-    size = {"storage": "1Gi"}
-    common = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    yield {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": f"disk-{namespace}"},
-        "spec": {**common, "capacity": size, "hostPath": {"path": str(folder)}, "nodeAffinity": _on("node-1")},
-    }
-    claim = {**common, "resources": {"requests": size}, "volumeName": f"disk-{namespace}"}
-    yield {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "disk", "namespace": namespace},
-        "spec": claim,
-    }
-
-
-def _on(node: str) -> dict[str, Any]:
-    term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
-    return {"required": {"nodeSelectorTerms": [term]}}
+GONE_SECONDS: Final = 30.0
+"""Until nothing is left of a job that was deleted: what is promised."""
 
 
 @contextmanager
 def running(site: Site) -> Iterator[Any]:
-    with operator(
-        site.network, site.kubectl.kubeconfig, site.namespace, site.folder.parent / "operator.log"
-    ) as process:
+    log = site.folder.parent / "operator.log"
+    with operator(site.network, site.kubectl.kubeconfig, site.namespace, log) as process:
         yield process
 
 
-def _none(site: Site, kind: str) -> bool:
-    return not site.owned(kind)
+def since(phase: str) -> tuple[str, ...]:
+    """That phase and all later ones: a look may miss a short one."""
+    return (*PHASES[PHASES.index(phase) :], "Succeeded")
 
 
-def test_a_job_goes_from_apply_to_an_adapter(site: Site) -> None:
-    with running(site):
-        site.submit()
-        options = site.wait_for_phase("AwaitingSelection", "Planned", "Starting", "Training")["options"]
-        site.submit(plan={"option": options[0]["id"]})
-        told = site.wait_for_phase("Training", "Succeeded")
-        status = site.wait_for_phase("Succeeded")
-    assert told["plan"]["option"] == options[0]["id"]
-    assert status["evaluation"]["decision"] in {"Keep", "Iterate"}
-    assert (site.folder / "out" / "adapter_model.safetensors").is_file()
-    assert [a["outcome"] for a in status["attempts"]] == ["Completed"]
-    site.kubectl.run("delete", "finetunejob", NAME, "-n", site.namespace)
-    for kind in ("jobs", "pods", "configmaps", "services"):
-        wait_for(partial(_none, site, kind), f"no {kind} are left", seconds=60)
+def with_lease(site: Site) -> set[tuple[str, str]]:
+    """What is there before a job is: of the operator, its lease."""
+    wait_for(lambda: site.kubectl.items("leases", "-n", site.namespace), "the operator leads", seconds=SLOW)
+    return site.everything()
 
 
-def test_an_operator_that_is_killed_at_any_point_doubles_nothing(site: Site) -> None:
-    site_phases = ("Inspecting", "AwaitingSelection", "Starting", "Training")
+def delete_whole(site: Site, before: set[tuple[str, str]]) -> float:
+    """Delete the job; seconds until nothing but what was there before is left."""
+    began = time.monotonic()
+    site.delete()
+    wait_for(lambda: site.everything() <= before, "nothing is left of the job", seconds=GONE_SECONDS)
+    return round(time.monotonic() - began, 1)
+
+
+def test_an_operator_that_is_killed_at_any_point_doubles_nothing(
+    site: Site, with_trainer: Cluster, record_property: Record
+) -> None:
+    before = site.everything() | {("Lease", "finetune-operator")}
     chosen: dict[str, Any] = {}
-    for phase in site_phases:
+    met: list[str] = []
+    for phase in PHASES:
         with running(site) as process:
             site.submit(**chosen)
-            status = site.wait_for_phase(phase, *site_phases[site_phases.index(phase) + 1 :], "Succeeded")
+            status = site.wait_for_phase(*since(phase))
+            met.append(status["phase"])
             process.send_signal(signal.SIGKILL)
+            process.wait()
         if status.get("options") and not chosen:
             chosen = {"plan": {"option": status["options"][0]["id"]}}
     with running(site):
-        site.submit(**chosen)
         status = site.wait_for_phase("Succeeded")
-    assert [a["number"] for a in status["attempts"]] == [1]
-    jobs = site.owned("jobs")
-    assert len([j for j in jobs if "-look-" in j]) == 1
-    assert len(jobs) == 2
+    # while nobody looked after it, it may have come to its end
+    assert met in ([*PHASES], [*PHASES[:-1], "Succeeded"])
+    assert [(a["number"], a["outcome"]) for a in status["attempts"]] == [(1, "Completed")]
+    made = audit.created(audit.within(with_trainer.plane.audit(), site.namespace), "jobs", "pods")
+    assert set(made.values()) == {1}
+    assert {name for kind, name in made if kind == "jobs"} == set(site.owned("jobs"))
+    assert sorted("-look-" in name for kind, name in made if kind == "jobs") == [False, True]
+    assert len([name for kind, name in made if kind == "pods"]) == 2
+    record_property("seconds after Succeeded", delete_whole(site, before))
 
 
 def test_a_suspended_job_goes_on_from_its_checkpoint(site: Site) -> None:
     with running(site):
-        site.submit(
-            plan={"option": "recommended"},
-            training={
-                "epochs": "40",
-                "batchSize": 8,
-                "learningRate": "1e-3",
-                "precision": "FP32",
-                "checkpoint": {"everySteps": 5},
-            },
-        )
-        wait_for(lambda: (site.status().get("checkpoint") or {}).get("step"), "a checkpoint", seconds=SLOW)
-        site.kubectl.run(
-            "patch", "finetunejob", NAME, "-n", site.namespace, "--type=merge", "-p", '{"spec":{"suspend":true}}'
-        )
+        site.submit(plan={"option": "recommended"})
+        wait_for(lambda: list((site.folder / "out" / "checkpoints").glob("checkpoint-*")), "a checkpoint", seconds=SLOW)
+        site.patch(json.dumps({"spec": {"suspend": True}}))
         site.wait_for_phase("Suspended")
         assert [p for p in site.owned("pods") if "-look-" not in p] == []
-        site.kubectl.run(
-            "patch", "finetunejob", NAME, "-n", site.namespace, "--type=merge", "-p", '{"spec":{"suspend":false}}'
-        )
+        site.patch(json.dumps({"spec": {"suspend": False}}))
         status = site.wait_for_phase("Succeeded")
     assert status["restarts"] == 0
+    resumed = History(site.folder / "out" / ".finetune" / "history.jsonl").resumptions()
+    assert len(resumed) == 1
+    assert resumed[0] > 0
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_nothing_is_left_of_a_job_deleted_in_any_phase(site: Site, phase: str, record_property: Record) -> None:
+    chosen = {} if phase in {"Inspecting", "AwaitingSelection"} else {"plan": {"option": "recommended"}}
+    with running(site):
+        before = with_lease(site)
+        site.submit(**chosen)
+        site.wait_for_phase(phase)
+        assert site.everything() > before
+        record_property(f"seconds after {phase}", delete_whole(site, before))

@@ -1,5 +1,6 @@
 """crds/ is what the models say now, and in a form that every API server takes."""
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -9,7 +10,8 @@ import yaml
 
 from finetune_operator.api.crd import CRD_NAME, render_crd, render_text
 from finetune_operator.constants import API_VERSION, KIND
-from tests.support.bad_jobs import BAD_JOBS
+from tests.support.bad_jobs import BAD_JOBS, make_cluster_job
+from tests.support.breaches import BOUNDS, OTHER, bounds, breaches
 
 ROOT: Final = Path(__file__).parents[2]
 FILE: Final = ROOT / "crds" / "finetunejobs.finetune-operator.dev.yaml"
@@ -75,9 +77,19 @@ def test_every_node_is_structural(place: str) -> None:
         assert len(kinds & node.keys()) == 1
 
 
+def test_what_the_operator_alone_writes_is_one_value_a_field() -> None:
+    """Who wrote what is kept with each object, and the API server works it out anew at each write."""
+    status = NODES[".status"]["properties"]
+    kinds = {"array": ("x-kubernetes-list-type", "atomic"), "object": ("x-kubernetes-map-type", "atomic")}
+    for name, node in status.items():
+        if node["type"] in kinds and name != "conditions":
+            keyword, value = kinds[node["type"]]
+            assert node[keyword] == value, name
+
+
 def test_lists_of_named_things_are_shared_by_name() -> None:
     maps = {at: n for at, n in NODES.items() if n.get("x-kubernetes-list-type") == "map"}
-    assert set(maps) >= {".status.conditions", ".status.options", ".spec.podTemplate.imagePullSecrets"}
+    assert set(maps) == {".status.conditions", ".spec.podTemplate.imagePullSecrets"}
     for node in maps.values():
         assert set(node["x-kubernetes-list-map-keys"]) <= set(node["items"]["required"])
 
@@ -101,6 +113,14 @@ def test_a_bad_job_is_at_hand_for_every_rule() -> None:
         r["message"] for _, r in RULES if "oldSelf" not in r["rule"] and not any(s in r["message"] for s in sentences)
     }
     assert untried == set()
+
+
+def test_a_bad_job_is_at_hand_for_every_bound_of_the_schema() -> None:
+    """Each is held against a real API server."""
+    spec = {at: node for at, node in NODES.items() if at.startswith(".spec")}
+    found = Counter(b.keyword for b in breaches(root()["properties"]["spec"], make_cluster_job(), ("spec",)))
+    assert found == Counter(keyword for node in spec.values() for keyword in bounds(node))
+    assert {keyword for node in spec.values() for keyword in node} - BOUNDS == OTHER
 
 
 def test_what_rules_read_is_bounded() -> None:

@@ -55,7 +55,7 @@ def test_a_code_is_not_one_that_others_use(code: ExitCode) -> None:
 def test_only_what_is_tried_again_counts_as_a_restart(code: ExitCode) -> None:
     meaning = MEANINGS[code]
     if meaning.counts_as_restart:
-        assert meaning.next_action in {NextAction.RETRY, NextAction.REPLAN}
+        assert meaning.next_action is NextAction.RETRY
     # being asked to stop is nobody's failure
     if meaning.next_action is NextAction.RETRY and code is not ExitCode.INTERRUPTED:
         assert meaning.counts_as_restart

@@ -48,7 +48,7 @@ def changed(manifest: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
 
 
 _ALONE: Final = "by finetune run on your machine alone; in a cluster write"
-_DATA: Final = f"a path is read {_ALONE} volume, configMap or image"
+_DATA: Final = f"a path is read {_ALONE} hub, volume, configMap or image"
 _IMAGE: Final = {"image": {"reference": "registry.example/a:1", "path": "a"}}
 _DECIMALS: Final = (
     ("spec.dataset.evaluation.fraction", "1", 'is not between 0 and 1; write for example "0.1"'),
@@ -81,8 +81,28 @@ _SOURCES: Final = (
     BadJob("model-gguf", {"spec.model.source": {"gguf": "a"}}, f"spec.model.source: a path is read {_ALONE} hub"),
     BadJob("no-model", {"spec.model.source": {}}, "spec.model.source: write exactly one of hub, volume, image"),
     BadJob("two-models", {"spec.model.source.hub": {"repo": "me/a"}}, "write exactly one of hub, volume, image"),
+    BadJob(
+        "adapter-path",
+        {"spec.model.adapter": {"path": "a"}, "spec.method": "LoRA"},
+        f"spec.model.adapter: a path is read {_ALONE} hub",
+    ),
+    BadJob(
+        "adapter-without-its-method",
+        {"spec.model.adapter": {"hub": {"repo": "me/a"}}},
+        "spec.method: has to be that of model.adapter; write LoRA, QLoRA or DoRA",
+    ),
+    BadJob(
+        "packed-pairs",
+        {"spec.training": {"packing": "BestFit"}, "spec.objective": "DPO"},
+        "spec.training.packing: is for objective: SFT; write Auto or Never",
+    ),
+    BadJob(
+        "reward-of-answers",
+        {"spec.objective": "Reward", "spec.acceptance": {"metric": "exact-match"}},
+        "spec.acceptance: a metric that it names isn't measured with that objective",
+    ),
     BadJob("train-path", {"spec.dataset.train.source": {"path": "a"}}, f"spec.dataset.train.source: {_DATA}"),
-    BadJob("no-rows", {"spec.dataset.train.source": {}}, "write exactly one of volume, configMap, image"),
+    BadJob("no-rows", {"spec.dataset.train.source": {}}, "write exactly one of hub, volume, configMap, image"),
     BadJob(
         "path-among-several",
         {"spec.dataset.train": {"sources": [VOLUME, {"path": "a"}]}},

@@ -14,6 +14,7 @@ from finetune_trainer.evidence import (
     Verdict,
 )
 from finetune_trainer.job_config import AcceptanceConfig, JobConfig, JsonContractConfig
+from finetune_trainer.lineage import Lineage, LineageRun
 
 CONTRACT: Final = JsonContractConfig(
     required=("priority", "reason"), values={"priority": ("high", "low")}, json_schema=None
@@ -42,6 +43,7 @@ _JOB: Final[dict[str, Any]] = {
         },
     },
     "adapter": {"rank": 16, "alpha": 32, "dropout": 0.05, "target_modules": ["all-linear"]},
+    "parent": None,
     "quantization": None,
     "training": {
         "epochs": 3.0,
@@ -56,6 +58,7 @@ _JOB: Final[dict[str, Any]] = {
         "seed": 42,
         "precision": "BF16",
         "gradient_checkpointing": False,
+        "packing": "Auto",
         "evaluate_every_steps": None,
         "early_stopping": None,
         "checkpoint_every_steps": 50,
@@ -247,11 +250,18 @@ def make_gpu_memory() -> MemoryEvent:
     return make_memory(**fields)
 
 
+def make_lineage(*runs: LineageRun) -> Lineage:
+    """Of a fresh adapter."""
+    own = LineageRun(name="ticket-priority", objective="SFT", method="LoRA", began_from=None, data={})
+    return Lineage(base="SmolLM2", base_digest="sha256:" + "b" * 64, runs=(*runs, own))
+
+
 def make_record(**changes: Any) -> RunRecord:
     """A finished run of the default job."""
     job = make_job()
     fields: dict[str, Any] = {
         "job": job,
+        "lineage": make_lineage(),
         "deepspeed": {"zero_optimization": {"stage": 0}},
         "train": make_facts(),
         "evaluation": make_facts(rows=2),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from finetune_trainer.events import Event, StepEvent, parse_event
+from finetune_trainer.events import Event, FailureEvent, StepEvent, parse_event
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 
 ENVIRONMENT: Final = {
@@ -21,6 +21,12 @@ ENVIRONMENT: Final = {
     "OMP_NUM_THREADS": "1",
 }
 """What torch's launcher gives to every rank."""
+
+DEADLINE_SECONDS: Final = 300.0
+"""Guards against hanging."""
+
+GRACE_SECONDS: Final = 5.0
+"""How long ranks may take to end by themselves once another one has been killed."""
 
 E = TypeVar("E")
 
@@ -80,6 +86,62 @@ def kill_rank(job_file: Path, port: int, after_step: int) -> int:
             time.sleep(0.02)
             ended, status = os.waitpid(pid, os.WNOHANG)
     return os.waitstatus_to_exitcode(status)
+
+
+class Ranks:
+    """The ranks of a job under way, to be killed or asked to stop."""
+
+    def __init__(self, job_file: Path, port: int, world: int) -> None:
+        self._started = [_start(job_file, port, rank, world) for rank in range(world)]
+        self._left = {pid for pid, _ in self._started}
+        self.codes: list[int] = []
+        """Of those that have ended, in that order; a signal's is negative."""
+
+    def events(self) -> tuple[Event, ...]:
+        """What the first rank has told so far."""
+        return _said(self._started[0][1])[1]
+
+    def failures(self) -> list[FailureEvent]:
+        """What all ranks ended with."""
+        return [e for _, log in self._started for e in _said(log)[1] if isinstance(e, FailureEvent)]
+
+    def alive(self) -> bool:
+        """Whether one of them still runs."""
+        for pid in tuple(self._left):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                self._left.remove(pid)
+                self.codes.append(os.waitstatus_to_exitcode(status))
+        return bool(self._left)
+
+    def wait_for(self, holds: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> bool:
+        """Look until something holds, they have all ended, or time is up; whether it holds."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            if not self.alive() or time.monotonic() > deadline:
+                return holds()
+            time.sleep(0.001)
+        return True
+
+    def stop(self) -> bool:
+        """Ask all of them to stop, as a launcher does; whether they did."""
+        self._signal(self._left, signal.SIGTERM)
+        return self.wait_for(lambda: not self._left)
+
+    def kill(self, victim: int) -> bool:
+        """Kill one, and then the others as a launcher does: asked first, and killed where they can't answer."""
+        pid = self._started[victim][0]
+        hit = self.alive() and pid in self._left
+        self._signal({pid}, signal.SIGKILL)
+        self._signal(self._left, signal.SIGTERM)
+        if not self.wait_for(lambda: not self._left, GRACE_SECONDS):
+            self._signal(self._left, signal.SIGKILL)
+            self.wait_for(lambda: not self._left)
+        return hit
+
+    def _signal(self, whom: set[int], number: signal.Signals) -> None:
+        for pid in whom & self._left:
+            os.kill(pid, number)
 
 
 def _start(job_file: Path, port: int, rank: int = 0, world: int = 1) -> tuple[int, Path]:

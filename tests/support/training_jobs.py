@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from finetune_operator.api.resource import FineTuneJob
-from finetune_operator.api.spec import Accelerator, Method
-from finetune_operator.planner.architecture import adapted_linears, read_architecture
+from finetune_operator.api.spec import Accelerator, Adapter, Method, Objective
+from finetune_operator.planner.architecture import read_architecture
 from finetune_operator.planner.plan import Plan, PrecisionUsed
+from finetune_operator.planner.workload import read_workload
 from finetune_operator.renderers.bundle import render_bundle
 from finetune_operator.renderers.trainer_config import Places
 from tests.support.plans import make_class, make_device, make_job, make_plan
@@ -66,14 +67,15 @@ class TinyJob:
     output: Path
 
 
-def tiny_plan(method: Method, rank: int, config: Mapping[str, Any] = CONFIG, **changes: Any) -> Plan:
+def tiny_plan(
+    method: Method,
+    rank: int,
+    config: Mapping[str, Any] = CONFIG,
+    objective: Objective = Objective.SFT,
+    **changes: Any,
+) -> Plan:
     """A plan for a tiny model on this CPU with its exact counts."""
-    architecture = read_architecture(config)
-    magnitudes = method is Method.DORA
-    adapter = sum(
-        layer.count * sum(rank * (m.inputs + m.outputs) + m.outputs * magnitudes for m in modules)
-        for layer, modules in adapted_linears(architecture, ("all-linear",))
-    )
+    workload = read_workload(read_architecture(config), method, Adapter(rank=rank), objective)
     values: dict[str, Any] = {
         "id": f"{method.value.lower()}-cpu",
         "method": method,
@@ -81,15 +83,17 @@ def tiny_plan(method: Method, rank: int, config: Mapping[str, Any] = CONFIG, **c
         "precision": PrecisionUsed.FP32,
         "micro_batch": 8,
         "accumulation": 1,
-        "total_parameters": architecture.total_parameters,
-        "trainable_parameters": architecture.total_parameters if method is Method.FULL else adapter,
+        "total_parameters": workload.parameters,
+        "trainable_parameters": workload.trainable,
         "learning_rate": "3e-3",
     }
     return make_plan(**values | changes)
 
 
-def render(folder: Path, model: Path, plan: Plan, **spec: Any) -> TinyJob:
+def render(folder: Path, model: Path, plan: Plan, *, adapter_folder: Path | None = None, **spec: Any) -> TinyJob:
     """Write job.json and deepspeed.json for that plan; data are in the folder."""
+    if adapter_folder is not None:
+        spec["model"] = {"source": {"path": str(model)}, "adapter": {"path": str(adapter_folder)}}
     architecture = read_architecture(json.loads((model / "config.json").read_text(encoding="utf-8")))
     training = {"epochs": "4", "batchSize": 8, "checkpoint": {"everySteps": 10}}
     whole: dict[str, Any] = {
@@ -110,6 +114,7 @@ def render(folder: Path, model: Path, plan: Plan, **spec: Any) -> TinyJob:
         train=(str(folder / "train.jsonl"),),
         evaluation=str(folder / "check.jsonl"),
         output=str(folder / "out"),
+        adapter=str(adapter_folder) if adapter_folder is not None else None,
     )
     bundle = folder / "bundle"
     bundle.mkdir(parents=True, exist_ok=True)

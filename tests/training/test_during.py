@@ -170,14 +170,14 @@ def test_a_step_that_hangs_ends_with_a_sentence_and_a_checkpoint_to_go_on_from(
 ) -> None:
     from finetune_trainer import training, watchdog
 
-    work, calls = training._Trainer.training_step, iter(range(100))
+    work, calls = training._PackedTrainer.training_step, iter(range(100))
 
     def hang_at_the_eighth(*args: Any, **kwargs: Any) -> Any:
         if next(calls) == 7:
             time.sleep(600)
         return work(*args, **kwargs)
 
-    monkeypatch.setattr(training._Trainer, "training_step", hang_at_the_eighth)
+    monkeypatch.setattr(training._PackedTrainer, "training_step", hang_at_the_eighth)
     monkeypatch.setattr(watchdog, "FLOOR_SECONDS", 5.0)
     job = prepare(tmp_path, tiny)
     outcome = run_rank(job.job_file, port)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from finetune_operator.api.spec import Method
+from finetune_operator.api.spec import Method, Objective
 from finetune_trainer.events import EvaluationEvent, ResultEvent, ResumeEvent, StepEvent
 from tests.support.trainer_process import Outcome, kill_rank, run_rank, run_ranks
 from tests.support.training_jobs import TinyJob, answer, question, render, tiny_plan, write_rows
@@ -40,10 +40,10 @@ def prepare(
     write_rows(folder / "train.jsonl", [make(i) for i in range(61)])
     write_rows(folder / "check.jsonl", [make(1000 + i) for i in range(8)])
     plan = {"learning_rate": "1e-3" if method is Method.FULL else "5e-3"} | changes.pop("plan", {})
-    spec = {"objective": objective, "preference": {"beta": "0.5"}} | changes
+    spec = {"objective": objective, "preference": {"beta": "0.5"} if objective != "Reward" else None} | changes
     if method is not Method.FULL:
         spec["adapter"] = {"rank": 8, "dropout": dropout}
-    return render(folder, tiny, tiny_plan(method, 8, **plan), **spec)
+    return render(folder, tiny, tiny_plan(method, 8, objective=Objective(objective), **plan), **spec)
 
 
 def assert_learnt(outcome: Outcome, metric: str) -> None:
@@ -193,7 +193,7 @@ def test_losses_are_those_of_trl(tiny: Path) -> None:
         env=os.environ | {"OMP_NUM_THREADS": "1", "TRL_EXPERIMENTAL_SILENCE": "1"},
     )
     found = json.loads(done.stdout.splitlines()[-1])
-    assert set(found) == {"DPO", "ORPO", "KTO"}
+    assert set(found) == {"DPO", "ORPO", "KTO", "Reward"}
     for objective, (ours, theirs) in found.items():
         assert ours == pytest.approx(theirs, rel=1e-4), objective
         assert ours != pytest.approx(0.6931, abs=1e-2)

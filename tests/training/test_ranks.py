@@ -204,9 +204,7 @@ def test_when_a_rank_is_killed_all_end_with_its_code_and_the_same_job_goes_on(
     assert digest(job) == undisturbed
 
 
-def test_ranks_stop_together_and_go_on_only_in_the_same_number(
-    undisturbed: str, tiny: Path, tmp_path: Path, port: int
-) -> None:
+def test_ranks_stop_together_and_the_same_job_goes_on(undisturbed: str, tiny: Path, tmp_path: Path, port: int) -> None:
     job = divided(tmp_path, tiny)
     launched = Launched(job)
     launched.until(StepEvent)
@@ -215,14 +213,6 @@ def test_ranks_stop_together_and_go_on_only_in_the_same_number(
     assert [f.code for f in launched.of(FailureEvent)] == [ExitCode.INTERRUPTED]
     stopped = launched.of(CheckpointEvent)[-1].step
     assert stopped < 24
-    two = job.job_file.read_bytes()
-    contract = json.loads(two)
-    contract["world"]["devices_per_node"] = 1
-    job.job_file.write_text(json.dumps(contract), encoding="utf-8")
-    refused = run_rank(job.job_file, port)
-    assert refused.code == ExitCode.OUTPUT_CONFLICT
-    assert "was saved by 2 ranks, and this job has 1 rank;" in refused.of(FailureEvent)[0].message
-    job.job_file.write_bytes(two)
     again = run_ranks([job.job_file] * 2, port)
     assert again.code == 0, again.output[-6000:]
     assert [r.step for r in again.of(ResumeEvent)] == [stopped]

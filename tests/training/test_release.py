@@ -40,8 +40,8 @@ def test_the_trained_model_is_gone_before_the_result_is_loaded(
         watched.append(("model", weakref.ref(model)))
         return model
 
-    def train_watched(*arguments: Any) -> Any:
-        trainer = train(*arguments)
+    def train_watched(*arguments: Any, **named: Any) -> Any:
+        trainer: Any = train(*arguments, **named)
         watched.extend((name, weakref.ref(p)) for name, p in trainer.model.named_parameters())
         watched.append(("engine", weakref.ref(trainer.model_wrapped)))
         watched.append(("optimizer", weakref.ref(trainer.model_wrapped.optimizer)))

@@ -75,6 +75,7 @@ def test_the_output_folder_holds_everything(undisturbed: Path) -> None:
         "adapter_model.safetensors",
         "tokenizer.json",
         "finetune_config.yaml",
+        "finetune_lineage.json",
         "finetune_report.md",
         "evaluation_rows.jsonl",
         "data_report.json",

@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, RewardConfig, RewardTrainer
 from trl.experimental.orpo import ORPOTrainer
 
 from finetune_trainer.job_config import PreferenceConfig
-from finetune_trainer.objectives.losses import Answers, dpo, kto, orpo
+from finetune_trainer.objectives.losses import Answers, dpo, kto, orpo, reward
 
 WEIGHED = PreferenceConfig(beta=0.3, desirable_weight=1.5, undesirable_weight=0.7)
 PROMPTS = [f"what is number {i}? " for i in range(6)]
@@ -45,6 +45,7 @@ def main() -> None:
             "DPO": of_dpo(policy, reference, tokenizer, common),
             "ORPO": of_orpo(),
             "KTO": of_kto(policy, reference, tokenizer, common),
+            "Reward": of_reward(folder, tokenizer, common),
         }
     sys.stdout.write("\n" + json.dumps(found))
 
@@ -89,6 +90,24 @@ def of_kto(policy: Any, reference: Any, tokenizer: Any, common: dict[str, Any]) 
     drift = (summed(policy, batch, "KL_")[0] - summed(reference, batch, "KL_")[0]).mean().clamp(min=0)
     known = answers(policy, reference, batch, wanted=batch["label"], drift=drift)
     return kto(known, WEIGHED).losses.mean().item(), theirs
+
+
+def of_reward(folder: Path, tokenizer: Any, common: dict[str, Any]) -> tuple[float, float]:
+    """Ours and TRL's, of a score that is large enough to differ."""
+    loader: Any = AutoModelForSequenceClassification
+    model = loader.from_pretrained(folder, dtype=torch.float32, num_labels=1)
+    torch.manual_seed(3)
+    with torch.no_grad():
+        model.score.weight.copy_(torch.randn_like(model.score.weight))
+    rows = Dataset.from_dict({"prompt": PROMPTS, "chosen": GOOD, "rejected": BAD})
+    config = RewardConfig(**{k: v for k, v in common.items() if k != "beta"})
+    trainer = RewardTrainer(model, config, train_dataset=rows, processing_class=tokenizer)
+    batch = next(iter(trainer.get_train_dataloader()))
+    model.eval()
+    theirs = trainer.compute_loss(model, dict(batch)).item()
+    with torch.no_grad():
+        scores = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, 0]
+    return reward(scores).losses.mean().item(), theirs
 
 
 def of_orpo() -> tuple[float, float]:

@@ -9,6 +9,9 @@ from finetune_trainer.failures import exit_code_of
 from finetune_trainer.interrupts import StopFlag, stop_with_launcher
 from finetune_trainer.job_config import load_job
 
+FOUR_BITS: Final = "bitsandbytes"
+"""PEFT imports it wherever it is installed, and it brings torch's compiler along: two seconds."""
+
 UNUSED_KERNELS: Final = "bitsandbytes.backends.cpu.ops"
 """Warns whenever it is imported on a CPU with bfloat16 that kernels from the hub are missing: training uses none."""
 
@@ -24,6 +27,9 @@ def main() -> int:
 
 def _run(path: Path, stop: StopFlag) -> None:
     job = load_job(path)
+    if job.quantization is None:
+        # as if it weren't installed
+        sys.modules.setdefault(FOUR_BITS, None)  # type: ignore[arg-type]  # Python's own word for that
     logging.getLogger(UNUSED_KERNELS).setLevel(logging.ERROR)
     from finetune_trainer.run import run
 

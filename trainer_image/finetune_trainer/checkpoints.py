@@ -6,14 +6,14 @@ No torch here.
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NoReturn
 
 from pydantic import Field, ValidationError
 
 from finetune_trainer.events import WarningEvent
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.files import sha256_of, sync_tree, write_json
-from finetune_trainer.job_config import StrictModel
+from finetune_trainer.job_config import Precision, StrictModel
 from finetune_trainer.progress import Emit
 
 MARKER: Final = "complete.json"
@@ -36,10 +36,21 @@ class _File(StrictModel):
     """None: too large to be read again."""
 
 
+class Layout(StrictModel):
+    """How the state in a checkpoint is divided, and what it is the state of."""
+
+    world: Annotated[int, Field(ge=1)]
+    """Ranks that the optimizer's state is divided among."""
+    stage: Annotated[int, Field(ge=0, le=3)]
+    """Of ZeRO."""
+    rows: Annotated[int, Field(ge=1)]
+    """That a step learns from, on all ranks: steps are counted in them."""
+    precision: Precision
+
+
 class _Marker(StrictModel):
     step: int
-    world: int
-    """Ranks that the optimizer's state is divided among."""
+    layout: Layout
     files: Annotated[dict[str, _File], Field(min_length=1)]
     """By path inside the checkpoint."""
 
@@ -49,11 +60,12 @@ def step_of(folder: Path) -> int:
     return int(folder.name.removeprefix(_PREFIX))
 
 
-def mark_complete(folder: Path, world: int) -> None:
-    """Declare a checkpoint of so many ranks whole, once all of it is on the disk."""
+def mark_complete(folder: Path, layout: Layout) -> None:
+    """Declare a checkpoint whole, once all of it is on the disk."""
     paths = sorted(_files(folder))
     sync_tree(folder)
-    marker = _Marker(step=step_of(folder), world=world, files={str(p.relative_to(folder)): _describe(p) for p in paths})
+    files = {str(p.relative_to(folder)): _describe(p) for p in paths}
+    marker = _Marker(step=step_of(folder), layout=layout, files=files)
     write_json(folder / MARKER, marker.model_dump())
 
 
@@ -95,23 +107,51 @@ def newest_complete(root: Path, emit: Emit) -> Path | None:
     return found
 
 
-def hold_world(folder: Path, world: int) -> None:
-    """Hold a complete checkpoint against the number of ranks that are to go on from it.
+def layout_of(folder: Path) -> Layout:
+    """How a complete checkpoint is divided."""
+    return _Marker.model_validate_json((folder / MARKER).read_bytes()).layout
+
+
+def hold_layout(folder: Path, now: Layout) -> None:
+    """Hold a complete checkpoint against the job that is to go on from it.
 
     Raises:
-        TrainerError: OUTPUT_CONFLICT, it is of another number.
+        TrainerError: OUTPUT_CONFLICT, what it would go on with is another training.
     """
-    saved = _Marker.model_validate_json((folder / MARKER).read_bytes()).world
-    if saved != world:
-        raise TrainerError(
-            ExitCode.OUTPUT_CONFLICT,
-            f"{folder}: was saved by {_ranks(saved)}, and this job has {_ranks(world)}; choose an option with "
-            f"{_ranks(saved)}, or write another output.path to begin anew",
+    saved = layout_of(folder)
+    if saved.rows != now.rows:
+        # the same number of steps would have learnt from other rows
+        _refuse(folder, f"with {saved.rows} rows a step, and this job has {now.rows}")
+    if saved.precision is not now.precision:
+        _refuse(folder, f"in {saved.precision}, and this job computes in {now.precision}")
+    if saved != now and now.precision is Precision.FP16:
+        _refuse(
+            folder,
+            f"by {_divided(saved)}, and this job has {_divided(now)}: what FP16's gradients are scaled by is known "
+            "to the former alone",
         )
 
 
-def _ranks(count: int) -> str:
-    return "1 rank" if count == 1 else f"{count} ranks"
+def _refuse(folder: Path, why: str) -> NoReturn:
+    raise TrainerError(
+        ExitCode.OUTPUT_CONFLICT,
+        f"{folder}: was saved {why}; go on with an option like the one before, or write another output.path to begin "
+        "anew",
+    )
+
+
+def tell_division(folder: Path, now: Layout, *, dropout: bool) -> str:
+    """What is said where a checkpoint is divided anew."""
+    noise = (
+        "; dropout is drawn anew, so that losses differ a little from those of an undisturbed run" if dropout else ""
+    )
+    before = _divided(layout_of(folder))
+    return f"{folder.name} was saved by {before}; its state is divided anew for {_divided(now)}{noise}"
+
+
+def _divided(layout: Layout) -> str:
+    ranks = "1 rank" if layout.world == 1 else f"{layout.world} ranks"
+    return f"{ranks} under ZeRO-{layout.stage}"
 
 
 def prune(root: Path, keep: int, best: int | None = None) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from deepspeed.runtime.zero import Init
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from finetune_trainer.exit_codes import ExitCode, TrainerError
@@ -94,6 +95,15 @@ def device_of(world: WorldConfig, deepspeed: dict[str, Any]) -> torch.device:
         # the plan keeps parameters in RAM since they don't fit the device: neither would a model to evaluate
         return torch.device("cpu")
     return torch.device("cpu") if world.accelerator == "CPU" else torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+
+
+def divide(model: Any, deepspeed: dict[str, Any]) -> None:
+    """Share a model's weights among the ranks tensor by tensor, as ZeRO-3 does.
+
+    What isn't divided when DeepSpeed begins is moved to the device as a whole, which may be too small for it.
+    """
+    start: Callable[..., object] = Init
+    start(module=model, config_dict_or_path=deepspeed)
 
 
 def leave_deepspeed() -> None:

@@ -71,6 +71,8 @@ class InspectionFacts(StrictModel):
     """Bytes of the safetensors files."""
     train: DataFacts
     evaluation: DataFacts
+    commit: str | None = None
+    """Of a model from the hub, that this was read at: a branch moves. None where it isn't known."""
 
 
 FlagKind = Literal["duplicate", "leak", "too-long", "same-input", "near-duplicate", "near-leak", "secret", "personal"]

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from finetune_trainer.events import DataFacts, HeldOutEvent, MemoryEvent, StepEvent
 from finetune_trainer.job_config import PREFERENCE_METRICS, JobConfig, StrictModel
+from finetune_trainer.lineage import Lineage
 
 
 class AnswerRow(StrictModel):
@@ -27,11 +28,13 @@ class JudgedAnswers(StrictModel):
     line: int
     wanted: bool
     """False for a single answer that is to be unlearnt."""
-    log_probs: tuple[float, ...]
+    log_probs: tuple[float, ...] = ()
     """Of each answer, summed over its tokens; of a pair the chosen one's first, and of a single one the
-    answer itself and then one that belongs elsewhere."""
+    answer itself and then one that belongs elsewhere. Empty for a reward model, which writes nothing."""
     tokens: tuple[int, ...]
     """Of each answer."""
+    scores: tuple[float, ...] = ()
+    """A reward model's, of the chosen answer and of the other; empty for what writes answers."""
 
 
 class Evaluation(StrictModel):
@@ -82,6 +85,8 @@ class RunRecord(StrictModel):
     """Everything that the report is written from."""
 
     job: JobConfig
+    lineage: Lineage
+    """Of the result."""
     deepspeed: dict[str, Any]
     train: DataFacts
     evaluation: DataFacts

@@ -20,7 +20,8 @@ class ExitCode(IntEnum):
     WORLD_SIZE_MISMATCH = 14
     """Fewer or more ranks than planned, two on one device, or ranks that begin with different models."""
     OUTPUT_CONFLICT = 15
-    """The output folder belongs to another job, or its inputs have changed since."""
+    """The output folder belongs to another job, its inputs have changed since, or its checkpoints are of another
+    training."""
     OUT_OF_MEMORY = 20
     """The device's memory was not enough."""
     HOST_OUT_OF_MEMORY = 21
@@ -45,7 +46,6 @@ class NextAction(StrEnum):
     NONE = "None"
     FAIL = "Fail"
     RETRY = "Retry"
-    REPLAN = "Replan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ MEANINGS: Final[dict[ExitCode, Meaning]] = {
     ExitCode.ACCELERATOR_MISSING: Meaning("AcceleratorMissing", counts_as_restart=True, next_action=NextAction.RETRY),
     ExitCode.WORLD_SIZE_MISMATCH: Meaning("WorldSizeMismatch", counts_as_restart=True, next_action=NextAction.RETRY),
     ExitCode.OUTPUT_CONFLICT: Meaning("OutputConflict", counts_as_restart=False, next_action=NextAction.FAIL),
-    ExitCode.OUT_OF_MEMORY: Meaning("OutOfMemory", counts_as_restart=True, next_action=NextAction.REPLAN),
-    ExitCode.HOST_OUT_OF_MEMORY: Meaning("HostOutOfMemory", counts_as_restart=True, next_action=NextAction.REPLAN),
+    ExitCode.OUT_OF_MEMORY: Meaning("OutOfMemory", counts_as_restart=False, next_action=NextAction.FAIL),
+    ExitCode.HOST_OUT_OF_MEMORY: Meaning("HostOutOfMemory", counts_as_restart=False, next_action=NextAction.FAIL),
     ExitCode.DIVERGED: Meaning("Diverged", counts_as_restart=False, next_action=NextAction.FAIL),
     ExitCode.STORAGE_FULL: Meaning("StorageFull", counts_as_restart=False, next_action=NextAction.FAIL),
     ExitCode.RANK_LOST: Meaning("RankLost", counts_as_restart=True, next_action=NextAction.RETRY),

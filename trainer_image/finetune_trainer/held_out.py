@@ -14,6 +14,7 @@ from finetune_trainer.data.examples import Example
 from finetune_trainer.evaluation import answer_loss, batches
 from finetune_trainer.events import HeldOutEvent, PhaseEvent
 from finetune_trainer.history import History
+from finetune_trainer.interrupts import StopFlag
 from finetune_trainer.job_config import JobConfig
 from finetune_trainer.progress import Emit
 from finetune_trainer.ranks import Ranks
@@ -21,7 +22,9 @@ from finetune_trainer.stopping import Standing, judge
 
 
 class Clock(Protocol):
-    """Measures the speed of steps."""
+    """Measures the speed of steps, and knows of a request to stop."""
+
+    stop: StopFlag
 
     def passed_over(self, seconds: float) -> None:
         """Not count these seconds as a step's."""
@@ -53,10 +56,13 @@ class HeldOut(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """What earlier sessions measured counts up to where this one begins."""
-        del args, control, kwargs
+        del kwargs
         self.begin_from(state.global_step)
         if self.ranks.first:
             self.board.begin(state.global_step)
+        if state.global_step and self._is_due(state) and not any(p.step == state.global_step for p in self._points):
+            # a session that was asked to stop had no time for it
+            self._look(args, state, control)
 
     def begin_from(self, step: int) -> None:
         """Take what was measured up to that step for known."""
@@ -76,10 +82,19 @@ class HeldOut(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Between two steps nothing is half done."""
         del kwargs
-        if self._every is None or (state.global_step % self._every and state.global_step < state.max_steps):
-            return
+        if self._is_due(state):
+            self._look(args, state, control)
+
+    def _is_due(self, state: TrainerState) -> bool:
+        last = state.global_step >= state.max_steps
+        return self._every is not None and (last or state.global_step % self._every == 0)
+
+    def _look(self, args: TrainingArguments, state: TrainerState, control: TrainerControl) -> None:
         began = time.monotonic()
-        loss, tokens = self._measure(args.device)
+        measured = self._measure(args.device)
+        if measured is None:
+            return
+        loss, tokens = measured
         event = HeldOutEvent(
             step=state.global_step,
             steps=state.max_steps,
@@ -116,8 +131,8 @@ class HeldOut(TrainerCallback):
             self.board.add(event)
         self.emit(event)
 
-    def _measure(self, device: torch.device) -> tuple[float, int]:
-        """Mean loss of an answer's token, and the number of these."""
+    def _measure(self, device: torch.device) -> tuple[float, int] | None:
+        """Mean loss of an answer's token, and the number of these; None where we are asked to stop meanwhile."""
         engine = self._trainer.model_wrapped
         engine.eval()
         try:
@@ -126,10 +141,12 @@ class HeldOut(TrainerCallback):
         finally:
             engine.train()
 
-    def _mean_loss(self, engine: Any, device: torch.device) -> tuple[float, int]:
+    def _mean_loss(self, engine: Any, device: torch.device) -> tuple[float, int] | None:
         every = list(batches([len(e.input_ids) for e in self._examples]))
         found: dict[int, tuple[float, int]] = {}
         for first in range(0, len(every), self.ranks.size):
+            if self._clock is not None and self.ranks.any(self._clock.stop.requested):
+                return None
             # under ZeRO-3 ranks put each layer together for one another: where batches run out, one goes through again
             mine = min(first + self.ranks.rank, len(every) - 1)
             found[mine] = answer_loss(engine, [self._examples[i] for i in every[mine]], self._pad, device)

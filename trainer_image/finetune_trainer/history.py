@@ -43,10 +43,14 @@ class History:
 
     def _standing(self) -> list[StepEvent | HeldOutEvent]:
         told: list[StepEvent | HeldOutEvent] = []
+        resumed = None
         for event in self._read():
+            # what a session that was asked to stop had no time for: it undoes nothing
+            made_up = isinstance(event, HeldOutEvent) and event.step == resumed
             # a session that goes on from an earlier step, or begins again, undoes what came after it
-            while told and _is_undone(told[-1], event):
+            while told and not made_up and _is_undone(told[-1], event):
                 told.pop()
+            resumed = event.step if isinstance(event, ResumeEvent) else None
             if not isinstance(event, ResumeEvent):
                 told.append(event)
         return told

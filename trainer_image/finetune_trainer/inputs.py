@@ -3,15 +3,19 @@
 import json
 from pathlib import Path
 
-from finetune_trainer import model_files
+from finetune_trainer import model_files, parent
+from finetune_trainer.data.files import files_of as rows_in
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.files import sha256_of, write_json
 from finetune_trainer.job_config import JobConfig
 
 
 def checksums(job: JobConfig) -> dict[str, str]:
-    """Digests of data and base model, by path."""
-    files = [*map(Path, job.data.files), *model_files.files_of(Path(job.model.path))]
+    """Digests of data, base model and the adapter to go on from, by path."""
+    data = [*job.data.train, *([job.data.evaluation] if job.data.evaluation is not None else ())]
+    rows = [Path(p) for source in data for p in rows_in(source.path)]
+    files = [*rows, *model_files.files_of(Path(job.model.path))]
+    files += parent.files_of(job.parent) if job.parent is not None else ()
     return {str(p): sha256_of(p) for p in files}
 
 

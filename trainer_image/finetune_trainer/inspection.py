@@ -10,19 +10,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from finetune_trainer.data.load import audit, load_data
+from finetune_trainer.data.load import audit, hold_vocabulary, load_data
 from finetune_trainer.data.rows import BadRowsError
 from finetune_trainer.data.tokenizer import TextTokenizer
 from finetune_trainer.events import InspectionFacts, RowFault
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.failures import exit_code_of
-from finetune_trainer.job_config import DataConfig, StrictModel
+from finetune_trainer.fetch import fetched_commit
+from finetune_trainer.job_config import AdapterConfig, DataConfig, Method, Objective, ParentConfig, StrictModel
 from finetune_trainer.model_files import check_model
+from finetune_trainer.parent import check_parent
 from finetune_trainer.progress import emit
 from finetune_trainer.termination import MAX_BYTES, last_word
 
 MAX_LOGGED: Final = 10_000
 """Bad rows that are told: a kubelet keeps 10 MiB of a log."""
+
+
+class AskedParent(StrictModel):
+    """An adapter to go on from, and what the job says of it."""
+
+    parent: ParentConfig
+    method: Method
+    objective: Objective
+    adapter: AdapterConfig
 
 
 class InspectionRequest(StrictModel):
@@ -32,6 +43,8 @@ class InspectionRequest(StrictModel):
     weights: bool
     """False where only config and tokenizer are there, which is enough to plan: weights aren't looked for then."""
     data: DataConfig
+    parent: AskedParent | None = None
+    """An adapter to go on from."""
 
 
 def inspect(request: InspectionRequest, *, log_faults: bool = False) -> InspectionFacts:
@@ -46,6 +59,9 @@ def inspect(request: InspectionRequest, *, log_faults: bool = False) -> Inspecti
     """
     folder = Path(request.model_path)
     config, weight_bytes = check_model(folder, weights=request.weights)
+    if request.parent is not None:
+        asked = request.parent
+        check_parent(asked.parent, asked.method, asked.objective, asked.adapter)
     tokenizer = TextTokenizer.load(folder)
     try:
         data = load_data(request.data, tokenizer)
@@ -56,11 +72,13 @@ def inspect(request: InspectionRequest, *, log_faults: bool = False) -> Inspecti
     if log_faults:
         _log(data.faults)
     audit((*data.train, *data.evaluation), tokenizer)
+    hold_vocabulary((*data.train, *data.evaluation), tokenizer, config)
     return InspectionFacts(
         model_config_json=json.dumps(config),
         weight_bytes=weight_bytes,
         train=data.train_facts,
         evaluation=data.evaluation_facts,
+        commit=fetched_commit(folder),
     )
 
 

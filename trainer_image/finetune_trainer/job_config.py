@@ -24,6 +24,9 @@ STATE_FOLDER: Final = ".finetune"
 RESULT_FILE: Final = "result.json"
 """In the state folder: what came out, once the run is complete."""
 
+BASELINE_FILE: Final = "baseline.json"
+"""In the state folder: what the base model was judged to be, in the run's arithmetic."""
+
 DATA_REPORT_FILE: Final = "data_report.json"
 """In the output folder: every fault of the rows, where the report lists ten."""
 
@@ -76,14 +79,20 @@ class Precision(StrEnum):
     FP32 = "FP32"
 
 
-Objective = Literal["SFT", "DPO", "ORPO", "KTO"]
+Objective = Literal["SFT", "DPO", "ORPO", "KTO", "Reward"]
 """What the loss asks for."""
 
-PAIRED: Final[frozenset[Objective]] = frozenset({"DPO", "ORPO"})
+Method = Literal["Full", "LoRA", "QLoRA", "DoRA"]
+"""How weights are trained."""
+
+PAIRED: Final[frozenset[Objective]] = frozenset({"DPO", "ORPO", "Reward"})
 """Objectives that learn from two answers of which one is preferred."""
 
 REFERENCED: Final[frozenset[Objective]] = frozenset({"DPO", "KTO"})
 """Objectives that compare with the model as it was when training began."""
+
+WEIGHED: Final[frozenset[Objective]] = frozenset({"DPO", "ORPO", "KTO"})
+"""Objectives that weigh by `preference`."""
 
 
 PREFERENCE_METRICS: Final = frozenset({"preference-accuracy", "reward-accuracy"})
@@ -154,11 +163,6 @@ class DataConfig(StrictModel):
             raise ValueError("write exactly one of evaluation and evaluation_fraction")
         return self
 
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Paths of all files that are read."""
-        return (*(f.path for f in self.train), *((self.evaluation.path,) if self.evaluation is not None else ()))
-
 
 class AdapterConfig(StrictModel):
     """The adapter: LoRA's matrices, and for DoRA a magnitude for each of their outputs."""
@@ -168,6 +172,15 @@ class AdapterConfig(StrictModel):
     dropout: Annotated[float, Field(ge=0, lt=1)]
     target_modules: Annotated[tuple[str, ...], Field(min_length=1)]
     """Names of linear modules, or the single name all-linear."""
+
+
+class ParentConfig(StrictModel):
+    """The adapter that training goes on from."""
+
+    path: str
+    """Folder with adapter_config.json and adapter_model.safetensors."""
+    description: str
+    """What the user wrote."""
 
 
 class QuantizationConfig(StrictModel):
@@ -210,6 +223,8 @@ class TrainingConfig(StrictModel):
     seed: Count
     precision: Precision
     gradient_checkpointing: bool
+    packing: Literal["Auto", "BestFit", "Never"]
+    """Whether rows lie end to end in lines as long as the longest; Auto: where the model keeps them apart."""
     evaluate_every_steps: Annotated[int, Field(ge=1)] | None
     """Between two looks at the held-out rows' loss, of which there is one at the end, too; None: none at all."""
     early_stopping: EarlyStoppingConfig | None
@@ -289,16 +304,18 @@ class JobConfig(StrictModel):
 
     version: Literal[1]
     name: str
-    method: Literal["Full", "LoRA", "QLoRA", "DoRA"]
+    method: Method
     objective: Objective
     model: ModelConfig
     data: DataConfig
     adapter: AdapterConfig | None
     """None for Full."""
+    parent: ParentConfig | None
+    """None: a fresh adapter, or all weights of the base model."""
     quantization: QuantizationConfig | None
     """Of the base model, for QLoRA alone."""
     preference: PreferenceConfig | None
-    """None for SFT."""
+    """For DPO, ORPO and KTO alone."""
     training: TrainingConfig
     world: WorldConfig
     acceptance: AcceptanceConfig
@@ -310,6 +327,8 @@ class JobConfig(StrictModel):
     def _adapter_where_it_is_trained(self) -> Self:
         if (self.method == "Full") != (self.adapter is None):
             raise ValueError(f"adapter must be {'given' if self.adapter is None else 'null'} for {self.method}")
+        if self.parent is not None and self.adapter is None:
+            raise ValueError("parent is an adapter to go on from, and Full trains none")
         return self
 
     @model_validator(mode="after")
@@ -318,7 +337,7 @@ class JobConfig(StrictModel):
             raise ValueError(
                 f"data.objective is {self.data.objective} and objective is {self.objective}; they must agree"
             )
-        if (self.objective == "SFT") != (self.preference is None):
+        if (self.objective in WEIGHED) != (self.preference is not None):
             raise ValueError(
                 f"preference must be {'given' if self.preference is None else 'null'} for {self.objective}"
             )

@@ -19,10 +19,14 @@ ADAPTER_FILE: Final = "adapter_model.safetensors"
 """PEFT's name for an adapter's tensors."""
 
 
-def rounded_away(model: Any) -> dict[str, torch.Tensor]:
-    """What a fresh adapter's magnitudes lack to the norms that they begin as, by saved name; nothing without DoRA."""
+def rounded_away(model: Any, parent: Path | None = None) -> dict[str, torch.Tensor]:
+    """What magnitudes lack to what they begin as, by saved name: norms, or the parent's own; nothing without DoRA."""
     lacking = {}
+    saved = load_file(parent / ADAPTER_FILE) if parent is not None else {}
     for name, parameter in _magnitudes(model):
+        if name in saved:
+            lacking[name] = saved[name].float() - parameter.detach().float().cpu()
+            continue
         weight = model.get_submodule(name.removesuffix(MAGNITUDE)).get_base_layer().weight.detach()
         lacking[name] = (weight.float().norm(dim=1) - parameter.detach().float()).cpu()
     return lacking

@@ -9,8 +9,7 @@ from typing import Any, Final
 import torch
 from peft import PeftModel
 from safetensors import safe_open
-from transformers import PreTrainedTokenizerBase
-from trl import SFTTrainer
+from transformers import PreTrainedTokenizerBase, Trainer
 
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.files import sha256_of
@@ -31,7 +30,7 @@ def staging_folder(job: JobConfig) -> Path:
 
 def stage(
     job: JobConfig,
-    trainer: SFTTrainer,
+    trainer: Trainer,
     tokenizer: PreTrainedTokenizerBase,
     lacking: Mapping[str, torch.Tensor],
     ranks: Ranks,
@@ -98,7 +97,7 @@ def reload(job: JobConfig, folder: Path, device: torch.device) -> Any:
     """The result as a user loads it: by plain transformers, an adapter by plain PEFT on the base of its training."""
     model: Any
     if job.adapter is None:
-        model = load_model(folder, DTYPES[job.training.precision])
+        model = load_model(folder, DTYPES[job.training.precision], scored=job.objective == "Reward")
     else:
         model = PeftModel.from_pretrained(load_base(job, device), str(folder))
     return model.to(device)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import Any, Literal
 
 from finetune_trainer import inputs, outputs
 from finetune_trainer.acceptance import check_measured, decide
-from finetune_trainer.data.load import LoadedData, audit, load_data, write_fault_report
-from finetune_trainer.data.tokenizer import TextTokenizer
+from finetune_trainer.data.load import LoadedData, audit, hold_vocabulary, load_data, write_fault_report
+from finetune_trainer.data.token_cache import TokenCache, kept_or_made, open_cache
+from finetune_trainer.data.tokenizer import TextTokenizer, read_json
 from finetune_trainer.distributed import check_world, device_of, join_ranks, leave_deepspeed
 from finetune_trainer.environment import gather_environment
 from finetune_trainer.evaluation import Evaluator
-from finetune_trainer.events import EvaluationEvent, PhaseEvent, ResultEvent
+from finetune_trainer.events import EvaluationEvent, PhaseEvent, ResultEvent, WarningEvent
 from finetune_trainer.evidence import Evaluation, RunRecord
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.files import write_atomically
@@ -22,6 +24,7 @@ from finetune_trainer.held_out import HeldOut
 from finetune_trainer.history import History
 from finetune_trainer.interrupts import StopFlag
 from finetune_trainer.job_config import (
+    BASELINE_FILE,
     COMMAND,
     DATA_REPORT_FILE,
     DEEPSPEED_FILE,
@@ -30,18 +33,19 @@ from finetune_trainer.job_config import (
     JobConfig,
     load_deepspeed,
 )
+from finetune_trainer.lineage import hold_base, lineage_of, write_lineage
 from finetune_trainer.magnitudes import rounded_away
 from finetune_trainer.memory import MemoryMeter, give_back
 from finetune_trainer.memory_watch import conclude
-from finetune_trainer.modeling import attach_adapter, count_trainable, load_base, load_tokenizer
-from finetune_trainer.objectives.log_probs import judge
+from finetune_trainer.modeling import attach_adapter, count_trainable, load_base, load_parent, load_tokenizer
+from finetune_trainer.objectives.log_probs import judge, judge_scores
 from finetune_trainer.objectives.sequences import laid_out
 from finetune_trainer.objectives.verdict import preference_metrics
+from finetune_trainer.parent import check_parent
 from finetune_trainer.progress import Emit, emit, stay_silent
 from finetune_trainer.quantization import check_engine
 from finetune_trainer.ranks import Ranks, prove_same_model
-from finetune_trainer.report import write_report
-from finetune_trainer.training import Watch, let_go, train
+from finetune_trainer.training import Watch, layout_of, let_go, packs, train
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,6 +103,8 @@ class _Road:
 
     def go(self) -> None:
         tokenizer = TextTokenizer.load(Path(self._job.model.path))
+        if self._job.parent is not None and self._job.adapter is not None:
+            check_parent(self._job.parent, self._job.method, self._job.objective, self._job.adapter)
         data = self._read_data(tokenizer)
         checksums = self._hold_inputs()
         # an answer that is to be unlearnt is no reference
@@ -107,10 +113,12 @@ class _Road:
         saved_tokenizer = load_tokenizer(Path(self._job.model.path))
         decode = _decoder(saved_tokenizer)
         model = self._load_base()
+        # what can't be done is told before the baseline is asked
+        packed = packs(self._job, model, data.train, self._s.ranks, self._s.emit)
         baseline = self._evaluate(evaluator, data, model, decode, None)
         # before hours of training, not after them
         check_measured(self._job.acceptance, baseline.metrics)
-        seconds = self._train(model, saved_tokenizer, data)
+        seconds = self._train(model, saved_tokenizer, data, packed=packed)
         del model
         give_back(self._job.world.accelerator)
         tuned_model = outputs.reload(self._job, outputs.staging_folder(self._job), self._home)
@@ -130,10 +138,37 @@ class _Road:
 
     def _read_data(self, tokenizer: TextTokenizer) -> LoadedData:
         self._phase("data", "reading and checking rows")
-        data = load_data(self._job.data, tokenizer)
-        audit((*data.train, *data.evaluation), tokenizer)
+        cache = self._s.ranks.ask_first(lambda: open_cache(self._job.data, Path(self._job.model.path), self._s.state))
+        data = self._read_by_first(cache, tokenizer)
         self._s.ranks.ask_first(lambda: write_fault_report(Path(self._job.output) / DATA_REPORT_FILE, data.faults))
         return data
+
+    def _read_by_first(self, cache: TokenCache | None, tokenizer: TextTokenizer) -> LoadedData:
+        """The rows: one rank tokenises for all, and the others read what it has kept."""
+
+        def make() -> LoadedData:
+            made = load_data(self._job.data, tokenizer, self._s.stop.check)
+            audit((*made.train, *made.evaluation), tokenizer)
+            hold_vocabulary(
+                (*made.train, *made.evaluation), tokenizer, read_json(Path(self._job.model.path) / "config.json")
+            )
+            return made
+
+        found: LoadedData | None = None
+        error: TrainerError | None = None
+        if self._s.ranks.first:
+            try:
+                found = kept_or_made(cache, make, self._tell_of_data)
+            except TrainerError as e:
+                error = e
+        # what is wrong with the rows ends all ranks alike
+        fault = self._s.ranks.ask_first(lambda: (error.code, error.message) if error is not None else None)
+        if fault is not None:
+            raise error or TrainerError(*fault)
+        return found if found is not None else kept_or_made(cache, make, self._tell_of_data)
+
+    def _tell_of_data(self, message: str) -> None:
+        self._s.emit(PhaseEvent(phase="data", message=message))
 
     def _hold_inputs(self) -> dict[str, str]:
         """Checksums of all inputs; a resumed run must find the ones it began with."""
@@ -143,12 +178,21 @@ class _Road:
     def _checksums(self) -> dict[str, str]:
         now = inputs.checksums(self._job)
         inputs.hold(self._s.state / "inputs.json", now)
+        if self._job.parent is not None:
+            unknown = hold_base(self._job.parent, self._job, now)
+            if unknown is not None:
+                self._s.emit(WarningEvent(message=unknown))
         return now
 
     def _load_base(self) -> Any:
         self._s.meter.begin()
         # in the arithmetic of the run, or its 4 bits, so that baseline and result are judged alike
-        model = load_base(self._job, self._home)
+        model: Any = load_base(self._job, self._home)
+        if self._job.parent is not None:
+            # what training begins with is what its result has to be better than
+            model = self._adapted(model)
+            load_parent(model, Path(self._job.parent.path), self._job.parent.description)
+            model.to(self._home)
         self._s.meter.end("loading")
         return model
 
@@ -157,23 +201,49 @@ class _Road:
     ) -> Evaluation:
         """Of the base model, or of the result against what was there before."""
         subject: Literal["baseline", "tuned"] = "baseline" if before is None else "tuned"
-        kept = self._s.state / f"{subject}.json"
+        kept = self._s.state / (BASELINE_FILE if before is None else f"{subject}.json")
         known = self._s.ranks.ask_first(lambda: _known(kept) if subject == "baseline" else None)
         if known is not None:
             found = known
         else:
             self._phase(subject, "evaluating held-out rows")
             self._s.meter.begin()
-            contract = self._job.data.contract.answer_json
-            found = evaluator.evaluate(model, decode, subject, contract, lambda done, of: self._tick(subject, done, of))
-            if self._job.preference is not None:
-                found = self._judge(found, data, model, before)
+            if self._job.objective == "Reward":
+                found = self._score(subject, data, model)
+            else:
+                found = self._answer(subject, evaluator, data, model, decode, before)
             self._s.meter.end(subject)
             self._s.ranks.ask_first(lambda: write_atomically(kept, found.model_dump_json(indent=2) + "\n"))
         self._s.emit(
             EvaluationEvent(subject=subject, rows=len(found.judged) or len(found.answers), metrics=found.metrics)
         )
         return found
+
+    def _answer(
+        self,
+        subject: Literal["baseline", "tuned"],
+        evaluator: Evaluator,
+        data: LoadedData,
+        model: Any,
+        decode: Any,
+        before: Evaluation | None,
+    ) -> Evaluation:
+        contract = self._job.data.contract.answer_json
+        found = evaluator.evaluate(model, decode, subject, contract, lambda done, of: self._tick(subject, done, of))
+        return found if self._job.objective == "SFT" else self._judge(found, data, model, before)
+
+    def _score(self, subject: Literal["baseline", "tuned"], data: LoadedData, model: Any) -> Evaluation:
+        """Of a reward model, which writes nothing: how it scores pairs."""
+        began = time.monotonic()
+        rows = judge_scores(
+            model,
+            laid_out(data.evaluation, self._job.objective, self._job.data.max_length),
+            self._s.stop,
+            self._s.ranks,
+            lambda done, of: self._tick(subject, done, of),
+        )
+        metrics = preference_metrics(self._job.objective, rows, rows)
+        return Evaluation(subject=subject, metrics=metrics, answers=(), judged=rows, seconds=time.monotonic() - began)
 
     def _judge(self, found: Evaluation, data: LoadedData, model: Any, before: Evaluation | None) -> Evaluation:
         """The evaluation with what the model makes of judged answers."""
@@ -190,21 +260,21 @@ class _Road:
     def _tick(self, subject: Literal["baseline", "tuned"], done: int, total: int) -> None:
         self._s.emit(PhaseEvent(phase=subject, message="evaluating held-out rows", done=done, total=total))
 
-    def _train(self, model: Any, tokenizer: Any, data: LoadedData) -> float:
+    def _train(self, model: Any, tokenizer: Any, data: LoadedData, *, packed: bool) -> float:
         """Train and stage the result; seconds of training in this session."""
         self._phase("training", "training")
-        if self._job.adapter is not None:
-            dora = self._job.method == "DoRA"
-            model = attach_adapter(model, self._job.adapter, self._job.training.seed, magnitudes=dora)
+        if self._job.parent is None:
+            model = self._adapted(model)
         self._hold_parameters(model)
         prove_same_model(model, self._s.ranks)
-        lacking = rounded_away(model)
+        parent = self._job.parent
+        lacking = rounded_away(model, Path(parent.path) if parent is not None else None)
         self._s.meter.begin()
         held_out = HeldOut(
             self._job, data.evaluation, int(tokenizer.pad_token_id), self._s.history, self._s.ranks, self._s.emit
         )
-        watch = Watch(self._job, held_out, self._s.meter, self._s.stop)
-        trainer = train(self._job, self._s.deepspeed, model, tokenizer, data.train, watch)
+        watch = Watch(self._job, layout_of(self._job, self._s.deepspeed), held_out, self._s.meter, self._s.stop)
+        trainer = train(self._job, self._s.deepspeed, model, tokenizer, data.train, watch, packed=packed)
         seconds = watch.seconds
         # asked to stop: the checkpoint is there
         self._phase("saving", "writing the result")
@@ -214,6 +284,13 @@ class _Road:
         leave_deepspeed()
         let_go(trainer)
         return seconds
+
+    def _adapted(self, model: Any) -> Any:
+        """The model with a fresh adapter, where one is trained."""
+        if self._job.adapter is None:
+            return model
+        dora, scored = self._job.method == "DoRA", self._job.objective == "Reward"
+        return attach_adapter(model, self._job.adapter, self._job.training.seed, magnitudes=dora, scored=scored)
 
     def _hold_parameters(self, model: Any) -> None:
         trainable = count_trainable(model)
@@ -228,15 +305,21 @@ class _Road:
     def _finish(
         self, data: LoadedData, baseline: Evaluation, tuned: Evaluation, checksums: dict[str, str], seconds: float
     ) -> None:
+        # draws charts, with a library that takes a second to import: training doesn't wait for it
+        from finetune_trainer.report import write_report
+
         rule = self._job.acceptance
         rows = tuned.rows_behind(rule.metric, len(data.evaluation))
         verdict = decide(rule, baseline.metrics, tuned.metrics, rows)
         output = Path(self._job.output)
+        lineage = lineage_of(self._job, checksums)
+        write_lineage(lineage, outputs.staging_folder(self._job))
         files = outputs.publish(self._job, outputs.staging_folder(self._job))
         for rendered in sorted(self._s.folder.glob("finetune_config.*")):
             write_atomically(output / rendered.name, rendered.read_text(encoding="utf-8"))
         record = RunRecord(
             job=self._job,
+            lineage=lineage,
             deepspeed=self._s.deepspeed,
             train=data.train_facts,
             evaluation=data.evaluation_facts,

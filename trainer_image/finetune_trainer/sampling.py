@@ -1,5 +1,6 @@
 """The order of rows: the same rows in the same step whatever the number of ranks, each counted once."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -46,3 +47,8 @@ class StepSampler(Sampler[int]):
     def __len__(self) -> int:
         """Rows with what fills up."""
         return len(self._lengths) + self._missing
+
+
+def seed_of(seed: int, step: int, rank: int) -> int:
+    """What a rank draws from after that step, where there is no state to go on with."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {step} {rank}".encode()).digest()[:4])

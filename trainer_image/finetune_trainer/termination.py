@@ -5,7 +5,7 @@ A kubelet keeps at most 4,096 bytes, so that an event is told in fewer words the
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -24,7 +24,10 @@ MAX_TEXT: Final = 100
 MAX_SENTENCE: Final = 600
 """Characters of each sentence of a result that are kept."""
 
-_Told = TypeVar("_Told", FailureEvent, InspectionFacts)
+FIELD: Final = "field:"
+"""Begins the metrics of single fields of an answer, of which there may be any number."""
+
+_Told = TypeVar("_Told", FailureEvent, InspectionFacts, ResultEvent)
 
 
 def leave(event: Event) -> None:
@@ -49,7 +52,7 @@ def last_word(event: Event) -> str | None:
             brief = event.model_copy(update={"model_config_json": brief_config(event.model_config_json)})
             return _longest(lambda kept: _facts(brief, kept), _most_faults(event))
         case ResultEvent():
-            return _fitting(_result(event))
+            return _brief_result(event)
         case _:
             return None
 
@@ -77,8 +80,11 @@ def _brief(key: str, value: Any) -> Any:
 
 
 def _failure(event: FailureEvent, kept: int) -> FailureEvent:
-    cut = event.message[:kept] + " …" if kept < len(event.message) else event.message
-    return event.model_copy(update={"message": cut})
+    return event.model_copy(update={"message": _cut(event.message, kept)})
+
+
+def _cut(text: str, kept: int) -> str:
+    return text[:kept] + " …" if kept < len(text) else text
 
 
 def _most_faults(event: InspectionFacts) -> int:
@@ -91,18 +97,34 @@ def _facts(event: InspectionFacts, kept: int) -> InspectionFacts:
     return event.model_copy(update=cut)
 
 
-def _result(event: ResultEvent) -> ResultEvent:
-    sentences = {name: getattr(event, name)[:MAX_SENTENCE] for name in ("because", "next_step")}
-    return event.model_copy(update=sentences)
+def _brief_result(event: ResultEvent) -> str | None:
+    """What a status needs of a result: metrics, then sentences, then metrics of fields that decided nothing."""
+    fields = [name for name in event.tuned if name.startswith(FIELD) and name not in event.because]
+    said = _most(lambda kept: _result(event, kept, fields), MAX_SENTENCE)
+    return _longest(lambda kept: _result(event, said, fields[kept:]), len(fields)) if said >= 0 else None
+
+
+def _result(event: ResultEvent, kept: int, without: Collection[str]) -> ResultEvent:
+    sentences = {name: _cut(getattr(event, name), kept) for name in ("because", "next_step")}
+    metrics = {
+        name: {k: v for k, v in getattr(event, name).items() if k not in without} for name in ("baseline", "tuned")
+    }
+    return event.model_copy(update={**sentences, **metrics})
 
 
 def _longest(cut: Callable[[int], _Told], most: int) -> str | None:
     """The event with as much of it as fits; more never makes it shorter."""
+    kept = _most(cut, most)
+    return _fitting(cut(kept)) if kept >= 0 else None
+
+
+def _most(cut: Callable[[int], _Told], most: int) -> int:
+    """How much of it fits; -1 where not even nothing does."""
     low, high = -1, most
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if _fitting(cut(middle)) is not None else (low, middle - 1)
-    return _fitting(cut(low)) if low >= 0 else None
+    return low
 
 
 def _fitting(event: Event) -> str | None:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,17 +13,23 @@ from torch.utils.data import DataLoader, Sampler
 from transformers import (
     PreTrainedTokenizerBase,
     PrinterCallback,
+    Trainer,
     TrainerCallback,
     TrainerControl,
     TrainerState,
     TrainingArguments,
+    set_seed,
 )
 from transformers.integrations.deepspeed import deepspeed_load_checkpoint
 from trl import SFTConfig, SFTTrainer
 
 from finetune_trainer import checkpoints
+from finetune_trainer.answer_head import IGNORED
+from finetune_trainer.answer_loss import SupervisedLoss
+from finetune_trainer.checkpoints import Layout
 from finetune_trainer.data.examples import Example
-from finetune_trainer.events import CheckpointEvent, ResumeEvent, StepEvent
+from finetune_trainer.distributed import divide
+from finetune_trainer.events import CheckpointEvent, ResumeEvent, StepEvent, WarningEvent
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.held_out import HeldOut
 from finetune_trainer.interrupts import StopFlag
@@ -31,20 +38,23 @@ from finetune_trainer.memory import MemoryMeter
 from finetune_trainer.memory_watch import MemoryWatch
 from finetune_trainer.objectives.preference import PreferenceLoss
 from finetune_trainer.objectives.prepare import preference_rows
+from finetune_trainer.objectives.reward import RewardLoss, prepare_checkpointing
 from finetune_trainer.objectives.rows import collate
+from finetune_trainer.packed import PackedLoss, keeps_apart
+from finetune_trainer.progress import Emit
 from finetune_trainer.quantization import DTYPES, adapter_to
-from finetune_trainer.sampling import StepSampler
+from finetune_trainer.ranks import Ranks
+from finetune_trainer.redivision import take_up
+from finetune_trainer.sampling import StepSampler, seed_of
 from finetune_trainer.watchdog import Watchdog
-
-IGNORED = -100
-"""Label of tokens that the loss isn't on."""
 
 
 class Watch(TrainerCallback):
     """Reports steps and checkpoints, keeps checkpoints whole, stops on request and on divergence."""
 
-    def __init__(self, job: JobConfig, held_out: HeldOut, meter: MemoryMeter, stop: StopFlag) -> None:
+    def __init__(self, job: JobConfig, layout: Layout, held_out: HeldOut, meter: MemoryMeter, stop: StopFlag) -> None:
         self._job = job
+        self.layout = layout
         self._history = held_out.history
         self.meter = meter
         self.stop = stop
@@ -138,14 +148,55 @@ class Watch(TrainerCallback):
         self.emit(CheckpointEvent(step=state.global_step, path=str(folder)))
 
     def _complete(self, folder: Path) -> None:
-        checkpoints.mark_complete(folder, self.ranks.size)
+        checkpoints.mark_complete(folder, self.layout)
         standing = self.held_out.standing
         best = standing.best if standing is not None else None
         checkpoints.prune(folder.parent, self._job.training.checkpoints_kept, best)
 
 
-class _Trainer(SFTTrainer):  # type: ignore[misc]  # TRL has no types
-    """TRL's, with rows in an order of ours: the same in a step on any number of ranks, and there by length."""
+_PLAIN: Any = Trainer
+
+
+class _GoesOn:
+    """Mixed in before a trainer: it goes on from checkpoints of any number of ranks and any ZeRO stage."""
+
+    args: Any
+    state: Any
+    optimizer: Any
+    lr_scheduler: Any
+    layout: Layout
+    """Of the checkpoints that it saves."""
+
+    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: Any) -> Any:
+        anew = self._divided_otherwise(resume_from_checkpoint)
+        found = None if anew else resume_from_checkpoint
+        prepared = super()._prepare_for_training(max_steps, train_dataloader, found)  # type: ignore[misc]  # of what it is mixed into
+        if not anew:
+            return prepared
+        trainer = cast("Any", self)
+        take_up(trainer, Path(resume_from_checkpoint))
+        trainer._load_optimizer_and_scheduler(resume_from_checkpoint)  # noqa: SLF001  transformers' own
+        # where DeepSpeed loads a checkpoint, the optimizer's own state says it
+        for group, rate in zip(self.optimizer.param_groups, self.lr_scheduler.get_last_lr(), strict=True):
+            group["lr"] = rate
+        return prepared
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if not self._divided_otherwise(checkpoint):
+            super()._load_rng_state(checkpoint)  # type: ignore[misc]  # likewise
+            return
+        # another number of ranks has no state to go on with: the same one at each resumption, and another on each rank
+        set_seed(seed_of(self.args.seed, self.state.global_step, self.args.process_index))
+
+    def _divided_otherwise(self, checkpoint: str | None) -> bool:
+        return checkpoint is not None and checkpoints.layout_of(Path(checkpoint)) != self.layout
+
+
+class _InOrder:
+    """Mixed in before a trainer: rows in an order of ours, the same in a step on any number of ranks."""
+
+    args: Any
+    train_dataset: Any
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int]:
         del train_dataset
@@ -162,15 +213,28 @@ class _Trainer(SFTTrainer):  # type: ignore[misc]  # TRL has no types
         return [len(ids) for ids in self.train_dataset["input_ids"]]
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        loader: Any = super().get_train_dataloader()
+        """The trainer's, with an order for each epoch."""
+        loader: Any = super().get_train_dataloader()  # type: ignore[misc]  # of what it is mixed into
         if self.args.world_size > 1:
             # a resumed training tells the epoch to what it finds here, and to nothing below it
             loader.set_sampler(loader.batch_sampler.batch_sampler.sampler)
         return cast("DataLoader[Any]", loader)
 
 
-class _PreferenceTrainer(PreferenceLoss, _Trainer):
+class _Trainer(_GoesOn, _InOrder, SupervisedLoss, SFTTrainer):  # type: ignore[misc]  # TRL has no types
+    """TRL's."""
+
+
+class _PackedTrainer(_GoesOn, PackedLoss, SupervisedLoss, SFTTrainer):  # type: ignore[misc]  # TRL has no types
+    """TRL's, with several rows in a line."""
+
+
+class _PreferenceTrainer(_GoesOn, PreferenceLoss, _InOrder, SFTTrainer):  # type: ignore[misc]  # TRL has no types
     """The same with the loss of DPO, ORPO or KTO."""
+
+
+class _RewardTrainer(_GoesOn, RewardLoss, _InOrder, _PLAIN):  # type: ignore[misc]  # as TRL's
+    """transformers', with the loss of a reward model."""
 
 
 def _refuse_divergence(step: int, logs: dict[str, float], learning_rate: float) -> None:
@@ -183,13 +247,15 @@ def _refuse_divergence(step: int, logs: dict[str, float], learning_rate: float) 
             )
 
 
-def train(
+def train(  # noqa: PLR0913  all that training takes
     job: JobConfig,
     deepspeed: dict[str, Any],
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
     examples: Sequence[Example],
     watch: Watch,
+    *,
+    packed: bool,
 ) -> SFTTrainer:
     """Train to the end, or to where we are asked to stop; from the newest complete checkpoint where there is one."""
     resume = watch.ranks.ask_first(lambda: _checkpoint(job, watch))
@@ -199,10 +265,14 @@ def train(
         standing = watch.held_out.standing
         # this training has ended here already: only its result is missing
         over = standing is not None and standing.enough
-    trainer = _trainer(job, arguments(job, deepspeed, len(examples), over=over), model, tokenizer, examples, watch)
+    args = arguments(job, deepspeed, len(examples), over=over)
+    trainer = _trainer(job, args, model, tokenizer, examples, watch, packed=packed)
+    trainer.layout = watch.layout
     watch.held_out.follow(trainer, watch)
     if job.quantization is not None:
         adapter_to(trainer.model, DTYPES[job.training.precision])
+    if "offload_param" in deepspeed["zero_optimization"]:
+        divide(trainer.model, deepspeed)
     if watch.ranks.first:
         # one device stands for all
         MemoryWatch(job, deepspeed, watch.meter, watch.emit).follow(trainer)
@@ -215,13 +285,34 @@ def train(
     return trainer
 
 
-def _trainer(
+def packs(job: JobConfig, model: Any, examples: Sequence[Example], ranks: Ranks, emit: Emit) -> bool:
+    """Whether rows are packed: as asked, where the model keeps rows of a line apart.
+
+    Raises:
+        TrainerError: MODEL, it doesn't, and nothing else will do.
+    """
+    asked = job.training.packing
+    if asked == "Never" or job.objective != "SFT" or len(examples) == 1:
+        return False
+    model.eval()
+    if not ranks.any(not keeps_apart(model, examples[0].input_ids, examples[1].input_ids)):
+        return True
+    leak = f"in models of the family {model.config.model_type} rows of one line would see one another"
+    if asked == "BestFit":
+        raise TrainerError(ExitCode.MODEL, f"training.packing: {leak}; write Auto or Never, and another output.path")
+    emit(WarningEvent(message=f"rows aren't packed: {leak}; they go by length"))
+    return False
+
+
+def _trainer(  # noqa: PLR0913  all that a trainer is made of
     job: JobConfig,
     args: SFTConfig,
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
     examples: Sequence[Example],
     watch: Watch,
+    *,
+    packed: bool,
 ) -> SFTTrainer:
     """The trainer of the job's objective, with its rows."""
     common = {
@@ -231,15 +322,24 @@ def _trainer(
         # what is measured at a step is known to whoever keeps or ends there
         "callbacks": [Watchdog(), watch.held_out, watch],
     }
-    if job.preference is None:
-        return _Trainer(**common, train_dataset=_dataset(examples, watch.ranks.size))
+    if job.objective == "SFT":
+        learnt = _PackedTrainer if packed else _Trainer
+        supervised = learnt(**common, train_dataset=_dataset(examples, 1 if packed else watch.ranks.size))
+        supervised.leave_out_prompts()
+        return supervised
     rows = preference_rows(job, model, examples, watch.stop, watch.ranks, watch.emit)
-    trainer = _PreferenceTrainer(**common, train_dataset=rows, data_collator=collate)
+    trainer: _PreferenceTrainer | _RewardTrainer
+    if job.objective == "Reward":
+        prepare_checkpointing(model, args)
+        pad = model.config.get_text_config().pad_token_id
+        trainer = _RewardTrainer(**common, train_dataset=rows, data_collator=partial(collate, pad=pad))
+    else:
+        trainer = _PreferenceTrainer(**common, train_dataset=rows, data_collator=collate)
     trainer.begin(job.objective, job.preference)
     return trainer
 
 
-def take_best(trainer: SFTTrainer, watch: Watch, root: Path) -> None:
+def take_best(trainer: Trainer, watch: Watch, root: Path) -> None:
     """Go back to the weights with the lowest held-out loss, where training may end by it."""
     standing = watch.held_out.standing
     if standing is None or standing.best is None or standing.best == trainer.state.global_step or watch.stop.requested:
@@ -251,6 +351,9 @@ def take_best(trainer: SFTTrainer, watch: Watch, root: Path) -> None:
             ExitCode.INTERNAL,
             f"{folder}, with the lowest held-out loss, {fault}; write another output.path to train anew",
         )
+    if checkpoints.layout_of(folder) != watch.layout:
+        take_up(trainer, folder)
+        return
     adapter = isinstance(trainer.model, PeftModel)
     load: Callable[..., None] = deepspeed_load_checkpoint
     load(trainer.model_wrapped, str(folder), load_module_strict=not adapter)
@@ -260,15 +363,29 @@ def _checkpoint(job: JobConfig, watch: Watch) -> Path | None:
     root = checkpoint_root(job)
     found = checkpoints.newest_complete(root, watch.emit)
     if found is not None:
-        checkpoints.hold_world(found, job.world.size)
+        checkpoints.hold_layout(found, watch.layout)
+        if checkpoints.layout_of(found) != watch.layout:
+            dropout = job.adapter is not None and job.adapter.dropout > 0
+            watch.emit(WarningEvent(message=checkpoints.tell_division(found, watch.layout, dropout=dropout)))
     if root.exists():
         checkpoints.prune(root, job.training.checkpoints_kept, watch.held_out.best_until(found))
     return found
 
 
-def let_go(trainer: SFTTrainer) -> None:
+def let_go(trainer: Trainer) -> None:
     """Take the engine apart: its hooks on the gradients keep the model alive where no collector of garbage sees it."""
     trainer.accelerator.free_memory()
+
+
+def layout_of(job: JobConfig, deepspeed: dict[str, Any]) -> Layout:
+    """How this run's checkpoints are divided."""
+    t, world = job.training, job.world.size
+    return Layout(
+        world=world,
+        stage=deepspeed["zero_optimization"]["stage"],
+        rows=t.micro_batch_size * t.gradient_accumulation * world,
+        precision=t.precision,
+    )
 
 
 def checkpoint_root(job: JobConfig) -> Path:

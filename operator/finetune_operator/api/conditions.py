@@ -60,6 +60,8 @@ class Reason(StrEnum):
     """What was chosen isn't an option."""
     WAITING_FOR_CAPACITY = "WaitingForCapacity"
     """Chosen, and not all pods fit at once now."""
+    WAITING_FOR_OUTPUT = "WaitingForOutput"
+    """Chosen, and pods of an earlier attempt, or of another job, still write to the output."""
     SUSPENDED = "Suspended"
     """The user holds the job; it goes on when spec.suspend is false again."""
     STARTING = "Starting"

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from finetune_operator.api.rules import LIST_KEYS, LIST_TYPE, VALIDATIONS, Rule, literal, same
+from finetune_operator.api.rules import LIST_KEYS, LIST_TYPE, MAP_TYPE, VALIDATIONS, Rule, literal, same
 from finetune_operator.api.spec import FineTuneJobSpec
 from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.api.structural import Schema, structural
@@ -34,6 +34,10 @@ CHANGEABLE: Final = ("suspend", "restarts", "ttlSecondsAfterFinished")
 
 _PLANNED: Final = "(has(oldSelf.status) && has(oldSelf.status.plan))"
 """Whether a plan was chosen, in CEL."""
+
+
+_ATOMIC: Final = {"array": {LIST_TYPE: "atomic"}, "object": {MAP_TYPE: "atomic"}}
+"""What is written as one value."""
 
 
 def render_crd() -> dict[str, Any]:
@@ -82,8 +86,11 @@ def _status() -> Schema:
     """What the operator says; nobody has looked at an object yet that it says nothing of."""
     made = structural(FineTuneJobStatus)
     properties = made["properties"]
-    for name, key in (("conditions", "type"), ("options", "id"), ("attempts", "number")):
-        properties[name] |= {LIST_TYPE: "map", LIST_KEYS: [key]}
+    for child in properties.values():
+        # one writer writes it whole: who wrote which of some hundred fields would be kept with each job
+        child.update(_ATOMIC.get(child["type"], {}))
+    properties["conditions"] |= {LIST_TYPE: "map", LIST_KEYS: ["type"]}
+    properties["conditions"]["items"] |= _ATOMIC["object"]
     seen = properties["observedGeneration"]["default"]
     return {"description": "What the operator says of it.", **made, "default": {"observedGeneration": seen}}
 

@@ -12,8 +12,13 @@ from finetune_operator.api.rules import MAP_TYPE, Rule, absent, one_of, ruled
 MODEL_IN_CLUSTER: Final = "is read by finetune run on your machine alone; in a cluster write hub, volume or image"
 """After a model's local source."""
 
-DATA_IN_CLUSTER: Final = "is read by finetune run on your machine alone; in a cluster write volume, configMap or image"
+DATA_IN_CLUSTER: Final = (
+    "is read by finetune run on your machine alone; in a cluster write hub, volume, configMap or image"
+)
 """After a local source of rows."""
+
+ADAPTER_IN_CLUSTER: Final = "is read by finetune run on your machine alone; in a cluster write hub, volume or image"
+"""After a local adapter."""
 
 OUTPUT_IN_CLUSTER: Final = "is written by finetune run on your machine alone; in a cluster write volume"
 """After a local output."""
@@ -114,6 +119,18 @@ class HubSource(ApiModel):
     """In a cluster: the token for a private or gated repository. `finetune run` takes the login of the machine."""
 
 
+class HubRows(HubSource):
+    """Files of rows in a data set of the Hugging Face hub; nothing of it is run."""
+
+    path: PathBelow
+    """A file in it, or a pattern with * for several of one format, such as data/train-*.parquet."""
+
+    @property
+    def written(self) -> str:
+        """What the user wrote."""
+        return f"{self.path} of {self.repo}@{self.revision}"
+
+
 class VolumeSource(ApiModel):
     """A place on a volume that a PersistentVolumeClaim in the job's namespace stands for."""
 
@@ -166,15 +183,51 @@ class ModelSource(ApiModel):
         return self
 
 
+class AdapterSource(ApiModel):
+    """Where an adapter is; exactly one field. A path is relative to the job file."""
+
+    model_config = ruled(
+        absent(("path",), f"a path {ADAPTER_IN_CLUSTER}"), one_of(("hub", "volume", "image"), unless=("path",))
+    )
+
+    path: Path | None = None
+    """Of `finetune run` alone: a folder with adapter_config.json and adapter_model.safetensors."""
+    hub: HubSource | None = None
+    """A repository on the Hugging Face hub."""
+    volume: VolumeSource | None = None
+    """In a cluster: such a folder on a volume."""
+    image: ImageSource | None = None
+    """In a cluster: such a folder in an image."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        refuse(exactly_one(self, "path", "hub", "volume", "image"))
+        return self
+
+    @property
+    def written(self) -> str:
+        """What the user wrote, for sentences and the report."""
+        if self.hub is not None:
+            return f"{self.hub.repo}@{self.hub.revision}"
+        if self.volume is not None:
+            return f"{self.volume.path} on {self.volume.claim_name}"
+        if self.image is not None:
+            return f"{self.image.path} in {self.image.reference}"
+        return str(self.path)
+
+
 class DataSource(ApiModel):
     """Where rows are; exactly one field. A path is relative to the job file."""
 
     model_config = ruled(
-        absent(("path",), f"a path {DATA_IN_CLUSTER}"), one_of(("volume", "configMap", "image"), unless=("path",))
+        absent(("path",), f"a path {DATA_IN_CLUSTER}"),
+        one_of(("hub", "volume", "configMap", "image"), unless=("path",)),
     )
 
     path: Path | None = None
     """Of `finetune run` alone: a file."""
+    hub: HubRows | None = None
+    """Files of a data set on the Hugging Face hub."""
     volume: VolumeSource | None = None
     """In a cluster: a file on a volume."""
     config_map: ConfigMapSource | None = None
@@ -184,12 +237,14 @@ class DataSource(ApiModel):
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
-        refuse(exactly_one(self, "path", "volume", "config_map", "image"))
+        refuse(exactly_one(self, "path", "hub", "volume", "config_map", "image"))
         return self
 
     @property
     def written(self) -> str:
         """What the user wrote, for sentences and the report."""
+        if self.hub is not None:
+            return self.hub.written
         if self.volume is not None:
             return f"{self.volume.path} on {self.volume.claim_name}"
         if self.config_map is not None:

@@ -20,7 +20,7 @@ from finetune_operator.api.base import (
 )
 from finetune_operator.api.pods import NodeSelector, PodTemplate, Toleration
 from finetune_operator.api.rules import Rule, one_of, ruled, same
-from finetune_operator.api.sources import DataSource, ModelSource, Output, exactly_one
+from finetune_operator.api.sources import AdapterSource, DataSource, ModelSource, Output, exactly_one
 
 
 def _printable(text: str) -> str:
@@ -60,11 +60,12 @@ class Objective(StrEnum):
     GRPO = "GRPO"
 
 
-TRAINED: Final[Mapping[Objective, Literal["SFT", "DPO", "ORPO", "KTO"]]] = {
+TRAINED: Final[Mapping[Objective, Literal["SFT", "DPO", "ORPO", "KTO", "Reward"]]] = {
     Objective.SFT: "SFT",
     Objective.DPO: "DPO",
     Objective.ORPO: "ORPO",
     Objective.KTO: "KTO",
+    Objective.REWARD: "Reward",
 }
 """Objectives that the trainer has, by its names; the planner sizes others too."""
 
@@ -87,6 +88,9 @@ JUDGED: Final = {
     "reward-accuracy": (Objective.DPO, Objective.KTO),
 }
 """Metrics that need judged answers, with the objectives that have them."""
+
+SCORED: Final = ("loss", "preference-accuracy")
+"""Metrics of a reward model, which writes no answers."""
 
 
 class DataFormat(StrEnum):
@@ -118,6 +122,14 @@ class Schedule(StrEnum):
     COSINE_WITH_RESTARTS = "CosineWithRestarts"
 
 
+class Packing(StrEnum):
+    """How rows lie in the micro-batches of a step."""
+
+    AUTO = "Auto"
+    BEST_FIT = "BestFit"
+    NEVER = "Never"
+
+
 class PrecisionChoice(StrEnum):
     """Arithmetic asked for; Auto takes what the device does best."""
 
@@ -139,6 +151,8 @@ class Model(ApiModel):
 
     source: ModelSource
     """Where it is; exactly one field."""
+    adapter: AdapterSource | None = None
+    """An adapter on it that training goes on from; absent: a fresh one. `adapter` has to describe it."""
 
 
 MAX_SOURCES: Final = 32
@@ -158,7 +172,9 @@ class WeightedSource(DataSource):
     @property
     def place(self) -> DataSource:
         """Where it is, and nothing else."""
-        return DataSource(path=self.path, volume=self.volume, config_map=self.config_map, image=self.image)
+        return DataSource(
+            path=self.path, hub=self.hub, volume=self.volume, config_map=self.config_map, image=self.image
+        )
 
 
 class TrainData(ApiModel):
@@ -173,7 +189,7 @@ class TrainData(ApiModel):
         ),
         Rule(
             "!has(self.sources) || self.sources.all(a, self.sources.exists_one(b, "
-            f"{same(('volume', 'configMap', 'image'), 'a', 'b')}))",
+            f"{same(('hub', 'volume', 'configMap', 'image'), 'a', 'b')}))",
             "names a file twice; name it once, with the weight of both",
             ".sources",
         ),
@@ -390,7 +406,7 @@ class Training(ApiModel):
     learning_rate: (
         Annotated[DecimalString, Within('is not between 0 and 1; write for example "2e-4"', above=0, below=1)] | None
     ) = None
-    """Absent: 1e-5 for Full, 2e-4 for an adapter; the plan states it."""
+    """Absent: by objective and method; for SFT 1e-5 with Full, 2e-4 with an adapter; the plan states it."""
     schedule: Schedule = Schedule.COSINE
     """The learning rate after the warm-up."""
     cycles: Annotated[int, Field(ge=2, le=1000)] | None = None
@@ -409,6 +425,8 @@ class Training(ApiModel):
     """Of the order of rows, the adapter's first values, dropout and the held-out fraction."""
     precision: PrecisionChoice = PrecisionChoice.AUTO
     """The arithmetic; Auto takes BF16 where the device computes it natively."""
+    packing: Packing = Packing.AUTO
+    """Whether rows of a step lie end to end, in lines as long as the longest; for SFT. Auto: if the model allows it."""
     evaluate: Evaluate | None = None
     """Absent: held-out rows are looked at before and after alone; with early stopping, at each checkpoint."""
     early_stopping: EarlyStopping | None = None
@@ -610,7 +628,10 @@ def _in(objectives: Iterable[Objective]) -> str:
 
 
 _METRIC_OF_OTHERS: Final = Rule(
-    _of_all_metrics(" && ".join(f"(m != '{metric}' || {_in(able)})" for metric, able in JUDGED.items())),
+    _of_all_metrics(
+        " && ".join(f"(m != '{metric}' || {_in(able)})" for metric, able in JUDGED.items())
+        + f" && (!({_in([Objective.REWARD])}) || m in {list(SCORED)})"
+    ),
     "a metric that it names isn't measured with that objective; write another metric, or another objective",
     ".acceptance",
 )
@@ -635,6 +656,18 @@ _UNMEASURED: Final = tuple(
         f".training.{name}",
     )
     for name in ("evaluate", "earlyStopping")
+)
+
+_METHOD_OF_PARENT: Final = Rule(
+    "!has(self.model.adapter) || self.?method.orValue('Full') != 'Full'",
+    "has to be that of model.adapter; write LoRA, QLoRA or DoRA",
+    ".method",
+)
+
+_PACKED_OTHERS: Final = Rule(
+    f"{_in([Objective.SFT])} || self.training.packing != '{Packing.BEST_FIT.value}'",
+    "is for objective: SFT; write Auto or Never",
+    ".training.packing",
 )
 
 _PREFERENCE_OF_OTHERS: Final = Rule(
@@ -688,6 +721,8 @@ class FineTuneJobSpec(ApiModel):
         _PREFERENCE_OF_OTHERS,
         _WEIGHTS_OF_PAIRS,
         *_UNMEASURED,
+        _PACKED_OTHERS,
+        _METHOD_OF_PARENT,
     )
 
     model: Model
@@ -719,6 +754,8 @@ class FineTuneJobSpec(ApiModel):
                 *self._idle_adapter(),
                 *self._idle_preference(),
                 *self._unmeasured(),
+                *self._packed_others(),
+                *self._method_of_parent(),
                 *self._unknown_metrics(),
             ),
         )
@@ -764,6 +801,14 @@ class FineTuneJobSpec(ApiModel):
                 sentence = f"has no measure for objective: {self.objective.value}; remove it, or write objective: SFT"
                 yield Contradiction(("training", name), sentence)
 
+    def _method_of_parent(self) -> Iterator[Contradiction]:
+        if self.model.adapter is not None and self.method in {None, Method.FULL}:
+            yield Contradiction(("method",), "has to be that of model.adapter; write LoRA, QLoRA or DoRA")
+
+    def _packed_others(self) -> Iterator[Contradiction]:
+        if self.objective is not Objective.SFT and self.training.packing is Packing.BEST_FIT:
+            yield Contradiction(("training", "packing"), "BestFit is for objective: SFT; write Auto or Never")
+
     def _unknown_metrics(self) -> Iterator[Contradiction]:
         if self.acceptance.metric is None:
             for place, message in self.acceptance.wrong_bounds(self.deciding_metric):
@@ -778,6 +823,12 @@ class FineTuneJobSpec(ApiModel):
             yield Contradiction(
                 at, f"{metric} isn't measured with objective: {self.objective}; it is with {', '.join(able)}"
             )
+        elif able is None and self.objective is Objective.REWARD and metric not in SCORED:
+            yield Contradiction(
+                at,
+                f"{metric} isn't measured with objective: Reward, which writes no answers; {' and '.join(SCORED)} are",
+            )
+            return
         contract = self.dataset.contract.output
         if contract is None:
             if metric.startswith(("json-", FIELD_METRIC)):

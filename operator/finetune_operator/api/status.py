@@ -37,6 +37,8 @@ class ModelStatus(ApiModel):
 
     architecture: str
     parameters: int
+    revision: str | None = None
+    """Commit of a model from the hub: what is inspected and what every attempt trains."""
 
 
 class TokenStatus(ApiModel):

@@ -23,7 +23,9 @@ def data_command() -> None:
 
 @data_command.command("check")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--evaluation", type=click.Path(path_type=Path), help="Held-out rows: none of them may be in FILE.")
+@click.option(
+    "--evaluation", metavar="FILE", type=click.Path(path_type=Path), help="Held-out rows: none of them may be in FILE."
+)
 @click.option(
     "--format",
     "row_format",
@@ -32,13 +34,21 @@ def data_command() -> None:
     show_default=True,
     help="Shape of the rows; Auto finds it over all of them.",
 )
-@click.option("--max-length", type=click.IntRange(min=1), help="Greatest length in tokens; longer rows are counted.")
+@click.option(
+    "--max-length",
+    metavar="TOKENS",
+    type=click.IntRange(min=1),
+    help="Greatest length in tokens; longer rows are counted.",
+)
 @click.option(
     "--model",
+    metavar="FOLDER",
     type=click.Path(path_type=Path),
     help="Folder with a tokenizer: tokens are counted and chat templates tried. Without, a token is 4 characters.",
 )
-@click.option("--job", type=click.Path(path_type=Path), help="Hold rows against dataset.contract of this job.")
+@click.option(
+    "--job", metavar="JOB", type=click.Path(path_type=Path), help="Hold rows against dataset.contract of this job."
+)
 @click.option("--json", "as_json", is_flag=True, help="The whole report for programs.")
 def check_command(  # noqa: PLR0913  one argument an option
     files: tuple[Path, ...],

@@ -113,7 +113,7 @@ def print_head(out: Console, prospect: Prospect) -> None:
         f"{job.spec.training.epochs} epochs of {job.spec.training.batch_size} rows a step",
     ]
     print_parts(out, parts, separator=" · ")
-    classes = _classes(prospect.capacity.classes) or ["no device"]
+    classes = _classes(prospect.capacity.apart) or ["no device"]
     label = Text(f"on {prospect.capacity.origin}: ", style="dim")
     print_parts(out, classes, separator=", ", label=label, indent=3, style="dim")
     out.print()

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
+from finetune_operator.api.spec import Hardware
 from finetune_operator.cli.errors import INFEASIBLE
 from finetune_operator.cli.explain_view import explanation_value, print_explanation
 from finetune_operator.cli.job_argument import job_argument
@@ -14,7 +15,7 @@ from finetune_operator.lifecycle.selection import pick
 from finetune_operator.local.children import Notify
 from finetune_operator.local.cluster_context import read_context
 from finetune_operator.local.cluster_file import read_nodes_file
-from finetune_operator.local.manifest import read_local_job
+from finetune_operator.local.manifest import read_job_elsewhere, read_local_job
 from finetune_operator.local.road import Prospect, look_ahead
 from finetune_operator.planner.capacity import Capacity
 from finetune_operator.planner.explain import explain
@@ -25,6 +26,7 @@ from finetune_trainer.exit_codes import ExitCode
 @job_argument
 @click.option(
     "--nodes",
+    metavar="FILE",
     type=click.Path(path_type=Path),
     help="Plan for the nodes in this file, not for this machine: as examples/nodes.yaml, or from kubectl get -o json.",
 )
@@ -54,8 +56,9 @@ def plan_command(
     def notify(sentence: str) -> None:
         told.print(Text(sentence, style="dim"))
 
-    manifest = read_local_job(job)
-    capacity = _elsewhere(nodes, context, notify)
+    here = nodes is None and context is None
+    manifest = read_local_job(job) if here else read_job_elsewhere(job)
+    capacity = _elsewhere(nodes, context, manifest.spec.hardware, notify)
     prospect = look_ahead(manifest, job.parent, capacity, notify)
     if explained is not None:
         return _explain(prospect, explained, output_format)
@@ -72,11 +75,11 @@ def plan_command(
     return int(ExitCode.OK)
 
 
-def _elsewhere(nodes: Path | None, context: str | None, notify: Notify) -> Capacity | None:
+def _elsewhere(nodes: Path | None, context: str | None, hardware: Hardware, notify: Notify) -> Capacity | None:
     """Hardware that isn't this machine's; None where this machine is meant."""
     if context is not None:
-        return read_context(context, notify)
-    return read_nodes_file(nodes) if nodes is not None else None
+        return read_context(context, notify, hardware)
+    return read_nodes_file(nodes, hardware) if nodes is not None else None
 
 
 def _explain(prospect: Prospect, option: str, output_format: str) -> int:

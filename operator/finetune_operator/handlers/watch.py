@@ -7,11 +7,15 @@ import kopf
 from kubernetes.aio.client.configuration import Configuration
 
 from finetune_operator.constants import GROUP
+from finetune_operator.kube.client import FIELD_MANAGER
 from finetune_operator.kube.kinds import Kind, Object
 from finetune_operator.kube.mirror import SELECTORS, Mirror
 
 _RETRIES: Final = (0.5, 1, 2, 4, 8)
 """Seconds between tries of a request; a missing right is retried like a dead server, for a minute by default."""
+
+_IDENTITY: Final[Any] = FIELD_MANAGER
+"""Among peers, of whom there are none: who leads is told by our own Lease."""
 
 
 async def watch(mirror: Mirror, configuration: Configuration, *, ready: asyncio.Event, stop: asyncio.Event) -> None:
@@ -19,6 +23,8 @@ async def watch(mirror: Mirror, configuration: Configuration, *, ready: asyncio.
     await kopf.operator(
         registry=make_registry(mirror, configuration),
         settings=make_settings(mirror.scope.kinds),
+        # kopf would make one up of the user's name, which a container's user has none of
+        identity=_IDENTITY,
         standalone=True,
         clusterwide=not mirror.scope.namespaces,
         namespaces=mirror.scope.namespaces,

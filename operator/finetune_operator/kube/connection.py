@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import getproxies
 
 from kubernetes.aio import config
 from kubernetes.aio.client.configuration import Configuration
@@ -54,4 +55,7 @@ async def load(kubeconfig: Path | None, context: str | None) -> Connection:
             loader = await config.load_kube_config(file, context, configuration, persist_config=False)
     except (ConfigException, OSError, ValueError) as e:
         raise NoClusterError(f"no API server to talk to: {e}; run in a pod, or name a file with --kubeconfig") from e
+    # without a proxy there is nothing to read from the environment, and ~/.netrc, which would be read at each request,
+    # is for other servers
+    configuration.client_session_kwargs = {"trust_env": bool(getproxies())}
     return Connection(configuration, loader)

@@ -13,7 +13,7 @@ from finetune_operator.kube.kinds import EVENTS, Object
 _log: Final = logging.getLogger(__name__)
 
 MAX_NOTE: Final = 1024
-"""Characters of a note; the API server refuses longer ones."""
+"""Bytes of a note; the API server refuses longer ones."""
 
 
 class Note(Protocol):
@@ -59,7 +59,7 @@ class EventRecorder:
             "action": "Reconcile",
             "type": "Warning" if note.warning else "Normal",
             "reason": note.reason,
-            "note": note.message if len(note.message) <= MAX_NOTE else f"{note.message[: MAX_NOTE - 1]}…",
+            "note": _cut(note.message),
             "regarding": {
                 "apiVersion": regarding["apiVersion"],
                 "kind": regarding["kind"],
@@ -69,6 +69,13 @@ class EventRecorder:
                 "resourceVersion": metadata["resourceVersion"],
             },
         }
+
+
+def _cut(message: str) -> str:
+    text, mark = message.encode(), "…"
+    if len(text) <= MAX_NOTE:
+        return message
+    return text[: MAX_NOTE - len(mark.encode())].decode(errors="ignore") + mark
 
 
 def _name(metadata: Mapping[str, Any], note: Note) -> str:

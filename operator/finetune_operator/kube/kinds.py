@@ -45,11 +45,14 @@ VOLUME_CLAIMS: Final = Kind("", "v1", "persistentvolumeclaims", "PersistentVolum
 EVENTS: Final = Kind("events.k8s.io", "v1", "events", "Event")
 LEASES: Final = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 RESOURCE_SLICES: Final = Kind("resource.k8s.io", "v1", "resourceslices", "ResourceSlice", is_namespaced=False)
+RESOURCE_CLAIMS: Final = Kind("resource.k8s.io", "v1", "resourceclaims", "ResourceClaim")
+CLAIM_TEMPLATES: Final = Kind("resource.k8s.io", "v1", "resourceclaimtemplates", "ResourceClaimTemplate")
 
 BY_NAME: Final = {
     (kind.api_version, kind.kind): kind
     for kind in (
         FINE_TUNE_JOBS, JOBS, PODS, NODES, CONFIG_MAPS, SERVICES, VOLUME_CLAIMS, EVENTS, LEASES, RESOURCE_SLICES,
+        RESOURCE_CLAIMS, CLAIM_TEMPLATES,
     )
 }  # fmt: skip
 """By what a manifest writes as apiVersion and kind."""

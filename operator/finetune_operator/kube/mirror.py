@@ -10,11 +10,13 @@ from typing import Any, Final, NoReturn
 from finetune_operator.kube.client import FIELD_MANAGER, Client
 from finetune_operator.kube.errors import KubeError
 from finetune_operator.kube.kinds import (
+    CLAIM_TEMPLATES,
     CONFIG_MAPS,
     FINE_TUNE_JOBS,
     JOBS,
     NODES,
     PODS,
+    RESOURCE_CLAIMS,
     RESOURCE_SLICES,
     SERVICES,
     Key,
@@ -34,15 +36,18 @@ SELECTORS: Final[Mapping[Kind, str]] = {
     FINE_TUNE_JOBS: "",
     NODES: "",
     RESOURCE_SLICES: "",
+    # likewise
+    RESOURCE_CLAIMS: "",
     # all pods: others' hold devices, too
     PODS: "",
     JOBS: OURS,
     SERVICES: OURS,
     CONFIG_MAPS: OURS,
+    CLAIM_TEMPLATES: OURS,
 }
 """What is watched, nodes before what runs on them."""
 
-CAPACITY: Final = frozenset({NODES, PODS, RESOURCE_SLICES})
+CAPACITY: Final = frozenset({NODES, PODS, RESOURCE_SLICES, RESOURCE_CLAIMS})
 """Kinds whose changes may free what a job waits for."""
 
 SETTLE: Final = timedelta(seconds=1)
@@ -87,12 +92,15 @@ class Mirror:
         self._store = store
         self._queue = queue
         self._waits = waits
+        self._waiting: set[Key] = set()
 
     def observe(self, kind: Kind, change: str, obj: Object) -> None:
         """Take in one event of a watch."""
         before = self._store.observe(kind, change, obj)
         for listener in self.listeners:
             listener(kind, change, obj)
+        if kind == FINE_TUNE_JOBS:
+            self._note(key_of(obj))
         key = self.concerned(kind, obj)
         if key is not None:
             self._queue.add(key)
@@ -113,7 +121,9 @@ class Mirror:
             self._tell(kind, listed, gone)
         self._store.forget_gone(before=began)
         self.filled_at = asyncio.get_running_loop().time()
+        self._waiting.clear()
         for job in self._store.all_of(FINE_TUNE_JOBS):
+            self._note(key_of(job))
             self._queue.add(key_of(job))
 
     async def keep_filled(self, every: timedelta) -> NoReturn:
@@ -154,10 +164,17 @@ class Mirror:
                 if newest is not None:
                     listener(kind, "", newest)
 
+    def _note(self, key: Key) -> None:
+        """Keep who waits: pods come and go far more often than jobs begin to wait."""
+        job = self._store.get(FINE_TUNE_JOBS, key)
+        if job is not None and self._waits(job):
+            self._waiting.add(key)
+        else:
+            self._waiting.discard(key)
+
     def _wake_waiting(self) -> None:
-        for job in self._store.all_of(FINE_TUNE_JOBS):
-            if self._waits(job):
-                self._queue.add_after(key_of(job), SETTLE)
+        for key in self._waiting:
+            self._queue.add_after(key, SETTLE)
 
 
 def held(kind: Kind, obj: Object) -> Any:
@@ -168,4 +185,6 @@ def held(kind: Kind, obj: Object) -> Any:
         return status.get("allocatable"), metadata.get("labels"), spec.get("taints"), spec.get("unschedulable"), ready
     if kind == PODS:
         return spec.get("nodeName"), status.get("phase") in {"Succeeded", "Failed"}
+    if kind == RESOURCE_CLAIMS:
+        return status.get("allocation")
     return spec

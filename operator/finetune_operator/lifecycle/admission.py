@@ -20,7 +20,7 @@ def waits_for(placement: Placement, capacity: Capacity, promised: Sequence[Place
         capacity: of the nodes that it may go to, with what bound pods hold taken off.
         promised: what admitted pods will take that aren't bound yet, one entry a pod.
     """
-    suitable = [c for c in capacity.classes if _same(placement, c)]
+    suitable = [c for c in capacity.apart if _same(placement, c)]
     if not suitable:
         return f"no node has {_need(placement)} any more; it is waited for"
     free = sum(_free_nodes(c, placement, promised) for c in suitable)
@@ -40,11 +40,13 @@ def _need(placement: Placement) -> str:
 def _same(placement: Placement, found: NodeClass) -> bool:
     device = found.device
     if placement.accelerator is Accelerator.CPU:
-        return device.accelerator is Accelerator.CPU
+        return device.accelerator is Accelerator.CPU and device.product == placement.product
     return (
         found.resource == placement.resource
         and device.product == placement.product
         and device.memory == placement.device_memory
+        # pods go to the machines that were planned for, where nothing else tells the product
+        and (not placement.instance_types or not set(placement.instance_types).isdisjoint(found.instance_types))
     )
 
 

@@ -1,6 +1,7 @@
 """One attempt after the other: admitted when all its pods fit at once, watched, ended as a whole, recorded."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from itertools import takewhile
 from typing import Final
@@ -12,10 +13,13 @@ from finetune_operator.api.status import AttemptStatus, FineTuneJobStatus, PlanS
 from finetune_operator.constants import MAX_ATTEMPTS
 from finetune_operator.lifecycle.actions import Action, Apply, Decision, removal
 from finetune_operator.lifecycle.admission import waits_for
-from finetune_operator.lifecycle.observed import Chosen, JobSeen, JobState, Observed
+from finetune_operator.lifecycle.memory import memory_advice
+from finetune_operator.lifecycle.observed import Chosen, JobSeen, JobState, Observed, PodSeen
 from finetune_operator.lifecycle.outcome import Outcome, outcome_of
 from finetune_operator.lifecycle.phase import ENDS
+from finetune_operator.lifecycle.places import on_volume
 from finetune_operator.lifecycle.status import advance, with_condition, with_plan
+from finetune_operator.renderers.claims import render_claims
 from finetune_operator.renderers.job import render_attempt
 from finetune_operator.renderers.service import render_service
 from finetune_operator.renderers.settings import RenderSettings
@@ -34,7 +38,7 @@ FIRST_PAUSE: Final = timedelta(seconds=10)
 LONGEST_PAUSE: Final = timedelta(minutes=5)
 
 PATIENCE: Final = timedelta(minutes=10)
-"""How long admitted pods may be without a node before their devices are others' again."""
+"""How long admitted pods may be without a node, or an image, before their devices are others' again."""
 
 RESTARTS: Final = Restarts().limit
 """Where the spec can't be read any more."""
@@ -63,10 +67,11 @@ def attempt(
         return _admit(seen, job, chosen, status, settings, old)
     if found.state is JobState.DELETING:
         return Decision(status=_ending(status, seen), actions=old)
-    status = _admitted(_told(status, seen), seen)
+    status = _admitted(_told(status, seen, job), seen)
     outcome = outcome_of(found, seen.events, seen.now)
     if outcome is not None:
-        return _record(seen, job, found, number, outcome, status)
+        advice = memory_advice(outcome.reason, status, chosen, job)
+        return _record(seen, job, found, number, replace(outcome, message=outcome.message + advice), status)
     if seen.suspended:
         return Decision(status=_ending(status, seen), actions=(*old, removal(found)))
     if _never_starts(found, seen):
@@ -110,14 +115,22 @@ def _admitted(status: FineTuneJobStatus, seen: Observed) -> FineTuneJobStatus:
 
 
 def _never_starts(found: JobSeen, seen: Observed) -> bool:
-    """Whether the scheduler has found no place for long, so that its pods only keep others out."""
-    unbound = any(not p.node and p.obstacle for p in found.pods) or not found.pods
-    return unbound and seen.now - found.created >= PATIENCE
+    """Whether something has been in the way of a pod for long, so that the others only keep devices from jobs."""
+    stuck = any(_in_the_way(p) for p in found.pods) or not found.pods
+    return stuck and seen.now - found.created >= PATIENCE
+
+
+def _in_the_way(pod: PodSeen) -> str:
+    """What keeps a pod from starting; empty where nothing does, or where it has started."""
+    if pod.running or pod.end is not None:
+        return ""
+    unready = f"its volumes or its network aren't ready on node {pod.node}" if pod.node and pod.held_up else ""
+    return pod.obstacle or unready
 
 
 def _given_back(status: FineTuneJobStatus, found: JobSeen, seen: Observed) -> FineTuneJobStatus:
-    obstacle = next((p.obstacle for p in found.pods if p.obstacle), "its pods weren't made")
-    message = f"admitted, and not placed for {PATIENCE.total_seconds() / 60:.0f} minutes ({obstacle}); trying again"
+    obstacle = next((why for p in found.pods if (why := _in_the_way(p))), "its pods weren't made")
+    message = f"admitted, and not started in {PATIENCE.total_seconds() / 60:.0f} minutes ({obstacle}); trying again"
     status = with_condition(status, ConditionType.RUNNING, "Stopped", message, seen.now, _FALSE)
     return _not_admitted(status, Reason.WAITING_FOR_CAPACITY, message, seen)
 
@@ -132,17 +145,22 @@ def _admit(
 ) -> Decision:
     if seen.suspended:
         message = "spec.suspend is true; the job goes on when it is false"
-        return Decision(status=_not_admitted(status, Reason.SUSPENDED, message, seen), actions=tuple(old))
+        held = _not_admitted(_stopped(status, seen), Reason.SUSPENDED, message, seen)
+        return Decision(status=held, actions=tuple(old))
     number = _number(seen)
-    if job is None or any(n < number for n in seen.attempts):
-        # two attempts would write to the same output
+    if job is None:
         return Decision(status=status, actions=tuple(old))
     pause = _pause(status, seen)
     if pause > timedelta(0):
         return Decision(status=status, actions=tuple(old), again=pause)
+    writers = _writers(seen, number)
+    if writers:
+        message = f"{writers} may still write to the output; the next attempt starts when that is over{_by_force(seen)}"
+        waiting = _waiting(status, Reason.WAITING_FOR_OUTPUT, message, seen)
+        return Decision(status=waiting, actions=tuple(old), again=PROGRESS)
     lack = waits_for(chosen.placement, seen.capacity(), seen.promised())
     if lack:
-        waiting = _waiting(status, lack, seen)
+        waiting = _waiting(status, Reason.WAITING_FOR_CAPACITY, lack, seen)
         return Decision(status=waiting, actions=tuple(old), again=WAIT)
     status = _admitted(status, seen)
     message = f"attempt {number} is starting"
@@ -151,12 +169,33 @@ def _admit(
     return Decision(status=status, actions=(*old, *map(Apply, manifests)), again=PROGRESS)
 
 
+def _writers(seen: Observed, number: int) -> str:
+    """What two attempts would write beside: pods, also those whose Job is gone, and Jobs that may still make some."""
+    found = seen.writers()
+    if found:
+        others = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        return f"{found[0]}{others}"
+    return next((f"Job {found.name}" for n, found in seen.attempts.items() if n < number), "")
+
+
+def _by_force(seen: Observed) -> str:
+    """What helps where nobody is left to say that a pod is gone: its node is."""
+    first = next(iter(seen.writers()), "")
+    if not first.startswith("pod "):
+        return ""
+    command = f"kubectl delete {first} --namespace {seen.identity.namespace} --force"
+    return f", or, where its node is gone for good, after {command}"
+
+
 def _manifests(
     seen: Observed, job: FineTuneJob, chosen: Chosen, number: int, settings: RenderSettings
 ) -> Iterator[dict[str, object]]:
     service = render_service(seen.identity, chosen.placement, number)
     if service is not None:
         yield service
+    claims = render_claims(job, seen.identity, chosen.placement, number)
+    if claims is not None:
+        yield claims
     yield render_attempt(job, seen.identity, chosen.config_map, chosen.placement, number, settings)
 
 
@@ -179,16 +218,21 @@ def _not_admitted(status: FineTuneJobStatus, reason: Reason, message: str, seen:
     return with_condition(status, ConditionType.ADMITTED, reason, message, seen.now, _FALSE)
 
 
-def _waiting(status: FineTuneJobStatus, lack: str, seen: Observed) -> FineTuneJobStatus:
+def _waiting(status: FineTuneJobStatus, reason: Reason, lack: str, seen: Observed) -> FineTuneJobStatus:
     old = find_condition(status.conditions, ConditionType.ADMITTED)
-    if old is not None and old.reason == Reason.WAITING_FOR_CAPACITY and _need_of(old.message) == _need_of(lack):
+    if old is not None and old.reason == reason and _need_of(old.message) == _need_of(lack):
         # how much is free by now is no news as long as it isn't enough
         return status
-    stopped = find_condition(status.conditions, ConditionType.RUNNING)
-    if stopped is not None and stopped.reason == Reason.INTERRUPTED:
-        message = "the job goes on from its checkpoint"
-        status = with_condition(status, ConditionType.RUNNING, "Stopped", message, seen.now, _FALSE)
-    return _not_admitted(status, Reason.WAITING_FOR_CAPACITY, lack, seen)
+    return _not_admitted(_stopped(status, seen), reason, lack, seen)
+
+
+def _stopped(status: FineTuneJobStatus, seen: Observed) -> FineTuneJobStatus:
+    """Nothing runs: the attempt was ended on request, or its Job deleted by somebody."""
+    last = find_condition(status.conditions, ConditionType.RUNNING)
+    if last is None or (last.status is _FALSE and last.reason not in {Reason.INTERRUPTED, Reason.STARTING}):
+        return status
+    message = "the job goes on from its checkpoint"
+    return with_condition(status, ConditionType.RUNNING, "Stopped", message, seen.now, _FALSE)
 
 
 def _need_of(lack: str) -> str:
@@ -200,9 +244,9 @@ def _ending(status: FineTuneJobStatus, seen: Observed) -> FineTuneJobStatus:
     return with_condition(status, ConditionType.RUNNING, Reason.INTERRUPTED, message, seen.now, _FALSE)
 
 
-def _told(status: FineTuneJobStatus, seen: Observed) -> FineTuneJobStatus:
+def _told(status: FineTuneJobStatus, seen: Observed, job: FineTuneJob | None) -> FineTuneJobStatus:
     for event in _news(seen.events, status):
-        status = advance(status, event, seen.now)
+        status = advance(status, on_volume(event, job), seen.now)
     return status
 
 
@@ -225,7 +269,8 @@ def _news(events: Sequence[Event], status: FineTuneJobStatus) -> Iterator[Event]
 
 
 def _watched(seen: Observed, chosen: Chosen, found: JobSeen, status: FineTuneJobStatus) -> FineTuneJobStatus:
-    running = sum(p.running for p in found.pods)
+    # one that has ended has run, and how is judged of all together
+    running = sum(p.running or p.end is not None for p in found.pods)
     if running < chosen.placement.nodes:
         obstacle = next((p.obstacle for p in found.pods if p.obstacle), "")
         message = obstacle or f"{running} of {chosen.placement.nodes} pods run"
@@ -252,7 +297,7 @@ def _record(
     kept = (*status.attempts, ended)[-MAX_ATTEMPTS:]
     status = status.model_copy(update={"attempts": kept, "restarts": restarts})
     if outcome.result is not None:
-        return Decision(status=advance(status, outcome.result, seen.now))
+        return Decision(status=advance(status, on_volume(outcome.result, job), seen.now))
     limit = job.spec.restarts.limit if job is not None else RESTARTS
     again = outcome.next_action is NextAction.RETRY and restarts <= limit
     if again:

@@ -1,6 +1,5 @@
 """From facts and free devices to a choice: the user's, or the only one there is."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -17,23 +16,18 @@ from finetune_operator.exceptions import (
 )
 from finetune_operator.lifecycle.actions import Apply, Decision
 from finetune_operator.lifecycle.facts import facts_of
+from finetune_operator.lifecycle.inspection import LATER, forget
 from finetune_operator.lifecycle.observed import Observed
 from finetune_operator.lifecycle.options import advice_status, option_status, option_statuses, rejected_statuses
 from finetune_operator.lifecycle.selection import select
 from finetune_operator.lifecycle.status import dataset_status, model_status, with_condition, with_plan
 from finetune_operator.planner.architecture import read_architecture
-from finetune_operator.planner.capacity import Capacity
-from finetune_operator.planner.cluster.slices import DRIVER
 from finetune_operator.planner.facts import Facts
 from finetune_operator.planner.plan import Plan, PlanSet
-from finetune_operator.planner.planner import plan
 from finetune_operator.renderers.bundle import render_bundle
 from finetune_operator.renderers.configmap import render_run
 from finetune_operator.renderers.places import in_pod
 from finetune_trainer.events import InspectionFacts
-
-BY_CLAIM: Final = "have devices that only DRA gives, which pods don't ask for yet"
-"""Why nodes are left out."""
 
 LOOK_AGAIN: Final = timedelta(minutes=1)
 """Between two plans of a job that waits for a choice, or for hardware that may come."""
@@ -52,11 +46,11 @@ def choose(seen: Observed, job: FineTuneJob, found: InspectionFacts, status: Fin
     )
     facts = facts_of(found)
     try:
-        capacity = startable(seen.capacity())
-        plans = plan(job.spec, facts, capacity)
+        capacity = seen.capacity()
+        plans = seen.plan(job.spec, facts, capacity)
     except FineTuneError as e:
-        return Decision(status=_refused(status, e, seen))
-    status = _listed(status, facts, plans)
+        return _refused(status, e, seen)
+    status = _listed(status, facts, found.commit, plans)
     try:
         chosen = select(plans, job.spec.plan.option, capacity.origin)
     except InfeasibleError as e:
@@ -66,33 +60,26 @@ def choose(seen: Observed, job: FineTuneJob, found: InspectionFacts, status: Fin
         )
     if chosen is None:
         return Decision(status=_awaiting(status, plans, seen), again=LOOK_AGAIN)
-    return _start(seen, job, facts, chosen, status)
+    return _start(seen, job, found, chosen, status)
 
 
-def startable(capacity: Capacity) -> Capacity:
-    """Without devices that pods get by a DRA claim: none is rendered yet, and what can't start isn't offered."""
-    by_claim = [c for c in capacity.classes if c.resource == DRIVER]
-    if not by_claim:
-        return capacity
-    left_out = {**capacity.left_out, BY_CLAIM: sum(c.nodes for c in by_claim)}
-    classes = tuple(c for c in capacity.classes if c.resource != DRIVER)
-    return replace(capacity, classes=classes, left_out=left_out)
-
-
-def _refused(status: FineTuneJobStatus, error: FineTuneError, seen: Observed) -> FineTuneJobStatus:
-    """What can only be known with the model's config or the rows at hand."""
+def _refused(status: FineTuneJobStatus, error: FineTuneError, seen: Observed) -> Decision:
+    """What can only be known with the model's config or the rows at hand; those may be mended where they are."""
     sentence = str(error)
     if isinstance(error, InvalidManifestError):
-        return with_condition(status, ConditionType.ACCEPTED, Reason.INVALID_SPEC, sentence, seen.now, _FALSE)
+        # the spec's: what was read stays true
+        told = with_condition(status, ConditionType.ACCEPTED, Reason.INVALID_SPEC, sentence, seen.now, _FALSE)
+        return Decision(status=told)
     reason = Reason.DATASET_INVALID if isinstance(error, DatasetInvalidError) else Reason.MODEL_UNREADABLE
-    return with_condition(status, ConditionType.INSPECTED, reason, sentence, seen.now, _FALSE)
+    told = with_condition(status, ConditionType.INSPECTED, reason, sentence, seen.now, _FALSE)
+    left = (seen.facts_since or seen.now) + LATER - seen.now
+    return Decision(status=told, again=left) if left > timedelta(0) else Decision(status=told, actions=forget(seen))
 
 
-def _listed(status: FineTuneJobStatus, facts: Facts, plans: PlanSet) -> FineTuneJobStatus:
-    known = (*plans.viable, *plans.unlisted)
+def _listed(status: FineTuneJobStatus, facts: Facts, commit: str | None, plans: PlanSet) -> FineTuneJobStatus:
     return status.model_copy(
         update={
-            "model": model_status(facts, known[0]) if known else None,
+            "model": model_status(facts, plans.viable[0], commit) if plans.viable else None,
             "options": option_statuses(plans.viable[:MAX_LISTED]),
             "rejected": rejected_statuses(plans.rejected[:MAX_REJECTED]),
             "hardware": advice_status(plans.advice),
@@ -124,9 +111,12 @@ def _awaiting(status: FineTuneJobStatus, plans: PlanSet, seen: Observed) -> Fine
     return with_condition(status, ConditionType.PLANNED, Reason.AWAITING_SELECTION, message, seen.now, _FALSE)
 
 
-def _start(seen: Observed, job: FineTuneJob, facts: Facts, chosen: Plan, status: FineTuneJobStatus) -> Decision:
-    bundle = render_bundle(job, chosen, read_architecture(facts.model.config), in_pod(job).places)
-    config_map = render_run(seen.identity, bundle, chosen)
+def _start(
+    seen: Observed, job: FineTuneJob, found: InspectionFacts, chosen: Plan, status: FineTuneJobStatus
+) -> Decision:
+    architecture = read_architecture(facts_of(found).model.config)
+    bundle = render_bundle(job, chosen, architecture, in_pod(job, found.commit).places)
+    config_map = render_run(seen.identity, bundle, chosen, found.commit)
     made = PlanStatus(option=chosen.id, hash=bundle.hash, config_map=config_map["metadata"]["name"])
     ids = {o.id for o in status.options}
     options = status.options if chosen.id in ids else (*status.options, option_status(chosen, recommended=False))

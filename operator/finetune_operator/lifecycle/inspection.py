@@ -36,6 +36,9 @@ _REASONS: Final = {
 def inspect(seen: Observed, job: FineTuneJob, status: FineTuneJobStatus, settings: RenderSettings) -> Decision:
     """Have model and data read, and keep what was read."""
     found = seen.inspection
+    if any(c.name == seen.facts_map for c in seen.children):
+        told = _going_on(status, "what was read is of another version; model and data are read again", seen)
+        return Decision(status=told, actions=forget(seen))
     if found is None:
         asked: tuple[Action, ...] = (
             *_earlier(seen),
@@ -53,6 +56,12 @@ def inspect(seen: Observed, job: FineTuneJob, status: FineTuneJobStatus, setting
 def _earlier(seen: Observed) -> tuple[Delete, ...]:
     """Jobs that read what the spec named before."""
     return tuple(removal(c) for c in seen.children if c.kind == "Job" and c.attempt is None)
+
+
+def forget(seen: Observed) -> tuple[Delete, ...]:
+    """Have model and data read again: the Job that read them goes first, since what it said would be taken again."""
+    jobs = [c for c in seen.children if c.kind == "Job" and c.attempt is None]
+    return tuple(map(removal, (*jobs, *(c for c in seen.children if c.name == seen.facts_map))))
 
 
 def _end_of(found: JobSeen) -> End | None:

@@ -7,8 +7,11 @@ from enum import StrEnum
 from typing import Any, Final
 
 from finetune_operator.api.resource import FineTuneJob, Identity
+from finetune_operator.api.spec import FineTuneJobSpec
 from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.planner.capacity import Capacity
+from finetune_operator.planner.facts import Facts
+from finetune_operator.planner.plan import PlanSet
 from finetune_operator.renderers.names import TRAINER_CONTAINER
 from finetune_operator.renderers.placement import Placement
 from finetune_trainer.events import Event, InspectionFacts
@@ -16,8 +19,15 @@ from finetune_trainer.events import Event, InspectionFacts
 DISRUPTED: Final = "DisruptionTarget"
 """Condition of a pod that the cluster ends for reasons of its own: eviction, preemption, a node that is gone."""
 
+READY_TO_START: Final = "PodReadyToStartContainers"
+"""Condition of a pod whose sandbox, network and volumes are there."""
+
 INDEX: Final = "batch.kubernetes.io/job-completion-index"
 """Label, and before it annotation, of a pod of an Indexed Job."""
+
+
+Planner = Callable[[FineTuneJobSpec, Facts, Capacity], PlanSet]
+"""The planner, or what gives its answers; raises what it raises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +57,8 @@ class PodSeen:
     end: End | None
     obstacle: str
     """Why it doesn't start, as the scheduler or the kubelet says; empty where nothing is in its way."""
+    held_up: bool
+    """On a node, and its volumes or its network aren't there; so it is for a moment at each start."""
     gone_by: datetime | None
     """When a pod that is being deleted should be gone, its grace included; None for others."""
     disrupted: bool
@@ -117,6 +129,8 @@ class Observed:
     """As it was written last."""
     facts: InspectionFacts | None
     """Of the model and the data that the spec names now."""
+    facts_since: datetime | None
+    """When those were written."""
     facts_map: str
     """Name of the ConfigMap that holds, or is to hold, those facts."""
     inspection: JobSeen | None
@@ -133,6 +147,9 @@ class Observed:
     """Of the nodes that the job's pods may go to; asked for only where it matters, since it costs."""
     promised: Callable[[], Sequence[Placement]]
     """What other jobs' admitted pods will hold that aren't bound to a node yet, one entry a pod."""
+    writers: Callable[[], Sequence[str]]
+    """Who may write to the job's output, "pod NAME" before "Job NAME"; asked for only where a new pod is to."""
+    plan: Planner
     suspended: bool
     now: datetime
 
@@ -173,6 +190,7 @@ def read_pod(found: Mapping[str, Any]) -> PodSeen:
         running="running" in (main.get("state") or {}),
         end=_end(status, main),
         obstacle=_obstacle(status),
+        held_up=_is_false(status, READY_TO_START),
         gone_by=read_time(meta["deletionTimestamp"]) if meta.get("deletionTimestamp") else None,
         disrupted=_disrupted(status),
     )
@@ -190,6 +208,10 @@ def _since(condition: Mapping[str, Any] | None) -> datetime | None:
 
 def _disrupted(status: Mapping[str, Any]) -> bool:
     return any(c.get("type") == DISRUPTED and c.get("status") == "True" for c in status.get("conditions") or ())
+
+
+def _is_false(status: Mapping[str, Any], kind: str) -> bool:
+    return any(c.get("type") == kind and c.get("status") == "False" for c in status.get("conditions") or ())
 
 
 def _end(status: Mapping[str, Any], main: Mapping[str, Any]) -> End | None:

@@ -16,6 +16,10 @@ KILLED: Final = 128 + 9
 """Exit code of a container that SIGKILL ended."""
 
 
+OOM_KILLED: Final = "OOMKilled"
+"""The kubelet's word where the kernel ended a process that used more memory than its limit."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """The end of one attempt."""
@@ -62,7 +66,8 @@ def _end_of(pod: PodSeen, now: datetime) -> End | None:
 
 def _complete(job: JobSeen, events: Sequence[Event]) -> Outcome:
     said = [event_in(pod.end.said) for pod in job.pods if pod.end is not None]
-    results = [e for e in (*said, *events) if isinstance(e, ResultEvent)]
+    # the log's first: a termination message is shortened
+    results = [e for e in (*events, *said) if isinstance(e, ResultEvent)]
     if results:
         at = max((p.end.at for p in job.pods if p.end is not None and p.end.at is not None), default=None)
         return _outcome(ExitCode.OK, "the output is complete and validated", results[0], at)
@@ -109,7 +114,14 @@ def _cause(pod: PodSeen, end: End) -> Outcome:
     said = event_in(end.said)
     if isinstance(said, FailureEvent) and said.code in set(ExitCode):
         return _outcome(ExitCode(said.code), said.message, at=end.at)
-    if end.reason == "OOMKilled" or end.code == KILLED:
+    if end.reason != OOM_KILLED and end.code == KILLED:
+        deleted = "was deleted, and killed since its checkpoint took longer than its grace period"
+        killed = f"was killed ({end.reason}), and not for the memory that it asked for"
+        message = f"{where} {killed if pod.gone_by is None else deleted}"
+        return Outcome(
+            reason="PodFailed", message=message, code=end.code, counted=True, next_action=NextAction.RETRY, at=end.at
+        )
+    if end.reason == OOM_KILLED:
         return _outcome(
             ExitCode.HOST_OUT_OF_MEMORY,
             f"{where} was killed for using more memory than it asked for ({end.reason}); choose an option with more "

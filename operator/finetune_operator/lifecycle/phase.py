@@ -29,7 +29,7 @@ class Phase(StrEnum):
     PLANNED = "Planned"
     """An option is chosen, and training hasn't begun."""
     WAITING = "Waiting"
-    """For devices that are busy now."""
+    """For devices that are busy now, or for an output that others still write to."""
     SUSPENDED = "Suspended"
     """The user holds it."""
     STARTING = "Starting"
@@ -69,7 +69,9 @@ _PRECEDENCE: Final = (
     _Rule(ConditionType.RUNNING, None, frozenset({Reason.RESTARTING}), Phase.RESTARTING),
     _Rule(ConditionType.RUNNING, None, frozenset({Reason.INTERRUPTED}), Phase.INTERRUPTED),
     _Rule(ConditionType.ACCEPTED, _FALSE, _ANY, Phase.INVALID),
-    _Rule(ConditionType.ADMITTED, None, frozenset({Reason.WAITING_FOR_CAPACITY}), Phase.WAITING),
+    _Rule(
+        ConditionType.ADMITTED, None, frozenset({Reason.WAITING_FOR_CAPACITY, Reason.WAITING_FOR_OUTPUT}), Phase.WAITING
+    ),
     _Rule(ConditionType.PLANNED, _TRUE, _ANY, Phase.PLANNED),
     _Rule(ConditionType.PLANNED, None, frozenset({Reason.AWAITING_SELECTION}), Phase.AWAITING_SELECTION),
     _Rule(ConditionType.PLANNED, None, _NO_FIT, Phase.INFEASIBLE),

@@ -51,11 +51,16 @@ GENERATION: Final = 1
 
 
 def begun(
-    facts: Facts, inspection: InspectionFacts | None, plan: Plan, bundle_hash: str, now: datetime
+    facts: Facts,
+    inspection: InspectionFacts | None,
+    plan: Plan,
+    bundle_hash: str,
+    now: datetime,
+    revision: str | None = None,
 ) -> FineTuneJobStatus:
     """The status of a run whose plan is chosen and whose files are rendered."""
     known = {
-        "model": model_status(facts, plan),
+        "model": model_status(facts, plan, revision),
         "dataset": dataset_status(inspection.train) if inspection is not None else None,
         "options": (option_status(plan, recommended=False),),
     }
@@ -120,10 +125,10 @@ def metric_texts(metrics: Mapping[str, float]) -> dict[str, str]:
     return {name: f"{value:.4g}" for name, value in metrics.items()}
 
 
-def model_status(facts: Facts, plan: Plan) -> ModelStatus:
+def model_status(facts: Facts, plan: Plan, revision: str | None) -> ModelStatus:
     """The base model as it was read, with what a plan counts of it."""
     named = facts.model.config.get("architectures") or [facts.model.config.get("model_type", "unknown")]
-    return ModelStatus(architecture=str(named[0]), parameters=plan.total_parameters)
+    return ModelStatus(architecture=str(named[0]), parameters=plan.total_parameters, revision=revision)
 
 
 def dataset_status(data: DataFacts) -> DatasetStatus:

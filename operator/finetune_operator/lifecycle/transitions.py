@@ -23,6 +23,15 @@ class Note:
     message: str
 
 
+def notes(before: FineTuneJobStatus, after: FineTuneJobStatus) -> Iterator[Note]:
+    """Each turn for the worse by itself, and all others of a pass as one note with the last one's reason."""
+    found = tuple(transitions(before, after))
+    well = [n for n in found if not n.warning]
+    if well:
+        yield Note(warning=False, reason=well[-1].reason, message="; ".join(n.message for n in well))
+    yield from (n for n in found if n.warning)
+
+
 def transitions(before: FineTuneJobStatus, after: FineTuneJobStatus) -> Iterator[Note]:
     """Conditions whose status or reason has changed, in the order of a job's life."""
     for condition in after.conditions:

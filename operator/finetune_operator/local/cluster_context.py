@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from typing import Any, Final
 
+from finetune_operator.api.spec import Hardware
 from finetune_operator.exceptions import InvalidManifestError
 from finetune_operator.local.children import Notify
 from finetune_operator.local.cluster_file import describe_objects
@@ -28,12 +29,13 @@ class _RefusedError(Exception):
     """What kubectl answered instead."""
 
 
-def read_context(context: str, notify: Notify) -> Capacity:
+def read_context(context: str, notify: Notify, hardware: Hardware | None = None) -> Capacity:
     """The capacity of the cluster that a context of the user's kubectl leads to.
 
     Args:
         context: its name.
         notify: told what can't be read, and what that means for the plan.
+        hardware: of the job: only nodes that its pods may go to count.
 
     Raises:
         InvalidManifestError: kubectl is missing, doesn't answer, or refuses.
@@ -54,7 +56,7 @@ def read_context(context: str, notify: Notify) -> Capacity:
         raise _error(context, f"the cluster didn't answer in {TIMEOUT_SECONDS:.0f} s; try again") from e
     except OSError as e:
         raise _error(context, f"{program} can't be run: {e.strerror}") from e
-    return describe_objects(objects, context)
+    return describe_objects(objects, context, hardware)
 
 
 def _get_if_there(program: str, context: str, what: tuple[str, ...], means: str, notify: Notify) -> list[Any]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import yaml
 
+from finetune_operator.api.spec import Hardware
 from finetune_operator.exceptions import InvalidManifestError
 from finetune_operator.local.nodes_file import HEAD, describe_nodes, read_nodes
 from finetune_operator.local.strict_yaml import MAX_BYTES, parse_document
@@ -28,30 +29,44 @@ LISTS: Final = frozenset({"List", "NodeList", "Node"})
 NO_PODS: Final = "no pods are in it: every device is taken to be free"
 """A note."""
 
+NO_LABELS: Final = "nodes of a file have no labels: hardware.nodeSelector leaves none of them out"
+"""Likewise."""
+
 _KIND: Final = re.compile(
     r"""^kind:\s*["']?(?:List|NodeList|Node)["']?\s*$|"kind"\s*:\s*"(?:List|NodeList|Node)\"""", re.MULTILINE
 )
 
 
-def read_nodes_file(path: Path) -> Capacity:
+def read_nodes_file(path: Path, hardware: Hardware | None = None) -> Capacity:
     """The capacity in a file: of our own format, or objects of a cluster as kubectl writes them.
+
+    Args:
+        path: the file.
+        hardware: of the job: only nodes that its pods may go to count.
 
     Raises:
         InvalidManifestError: the file can't be read, or is neither.
     """
     if not path.is_file() and path.parts[:2] != ("/", "dev"):
-        return read_nodes(path)
+        return _unlabelled(read_nodes(path), hardware)
     text = _read(path)
     objects = _objects(str(path), text) if _KIND.search(text) else None
     if objects is not None:
-        return describe_objects(objects, path.name)
+        return describe_objects(objects, path.name, hardware)
     if len(text) > MAX_BYTES:
         raise InvalidManifestError(f"{path}: is no list of a cluster's nodes; write one with {COMMAND}")
-    return describe_nodes(parse_document(str(path), text, HEAD), path.name)
+    return _unlabelled(describe_nodes(parse_document(str(path), text, HEAD), path.name), hardware)
 
 
-def describe_objects(objects: Iterable[Any], origin: str) -> Capacity:
-    """The capacity of a cluster's objects.
+def _unlabelled(capacity: Capacity, hardware: Hardware | None) -> Capacity:
+    """Described nodes have neither labels nor taints."""
+    if hardware is None or not hardware.node_selector:
+        return capacity
+    return replace(capacity, notes={**capacity.notes, NO_LABELS: 0})
+
+
+def describe_objects(objects: Iterable[Any], origin: str, hardware: Hardware | None = None) -> Capacity:
+    """The capacity of a cluster's objects, as far as a job's pods may go there.
 
     Raises:
         InvalidManifestError: there is no node among them.
@@ -62,7 +77,16 @@ def describe_objects(objects: Iterable[Any], origin: str) -> Capacity:
         kinds[kind if isinstance(kind, str) else "Node"].append(found)
     if not kinds["Node"]:
         raise InvalidManifestError(f"{origin}: holds no Node; write it with {COMMAND}")
-    capacity = read_capacity(kinds["Node"], kinds["Pod"], kinds["ResourceSlice"], kinds["ResourceClaim"], origin=origin)
+    asked = hardware or Hardware()
+    capacity = read_capacity(
+        kinds["Node"],
+        kinds["Pod"],
+        kinds["ResourceSlice"],
+        kinds["ResourceClaim"],
+        selector=asked.node_selector,
+        tolerations=[t.model_dump(mode="json", by_alias=True, exclude_none=True) for t in asked.tolerations],
+        origin=origin,
+    )
     return capacity if kinds["Pod"] else replace(capacity, notes={**capacity.notes, NO_PODS: 0})
 
 

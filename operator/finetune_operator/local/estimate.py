@@ -57,8 +57,9 @@ def _weighted(lengths: Sequence[int], weight: float) -> Iterator[int]:
 
 
 def _usable_lengths(path: Path, max_length: int) -> list[int]:
-    """Of the rows that training would not skip, in order of length."""
-    found = list(_lengths(path))
+    """Of the rows that training would not skip, in order of length; of a folder from the hub, of all its files."""
+    files = sorted(p for p in path.rglob("[!.]*") if p.is_file()) if path.is_dir() else [path]
+    found = [length for file in files for length in _lengths(file)]
     if not found:
         raise DatasetInvalidError(f"{path}: is empty; write one JSON object a line")
     lengths = sorted(n for n in found if n <= max_length)

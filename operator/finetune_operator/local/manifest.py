@@ -7,7 +7,7 @@ from typing import Final
 from finetune_operator.api.base import Contradiction
 from finetune_operator.api.resource import FineTuneJob
 from finetune_operator.api.spec import FineTuneJobSpec
-from finetune_operator.api.surroundings import refused_here, refused_in_cluster
+from finetune_operator.api.surroundings import refused_elsewhere, refused_here, refused_in_cluster
 from finetune_operator.constants import API_VERSION, KIND
 from finetune_operator.exceptions import InvalidManifestError
 from finetune_operator.local.document import Document, Fault, refusal
@@ -37,6 +37,15 @@ def read_local_job(path: Path) -> FineTuneJob:
         InvalidManifestError: as `read_job`, or it asks for what only a cluster has.
     """
     return _read_for(path, refused_here)
+
+
+def read_job_elsewhere(path: Path) -> FineTuneJob:
+    """The job of a file, to be planned for other hardware: it may say which nodes of a cluster it goes to.
+
+    Raises:
+        InvalidManifestError: as `read_job`, or its model or data aren't on this machine.
+    """
+    return _read_for(path, refused_elsewhere)
 
 
 def read_job_for_cluster(path: Path) -> FineTuneJob:

@@ -70,12 +70,26 @@ def examine(output: Path, job: FineTuneJob, folder: Path, option: str | None) ->
         return None
     _in_place(output, record)
     _same_job(output, record, job, folder)
-    if option not in {None, "recommended", record.option}:
+    if not (goes_on_as_begun(record, option) or _may_be_divided_anew(record, option)):
         raise OutputConflictError(
             f"spec.output.path: {output} holds a run of option {record.option}, and {option} is asked for; write "
             f"another output.path, or go on with --option {record.option}",
         )
     return record
+
+
+def goes_on_as_begun(record: Record, option: str | None) -> bool:
+    """Whether the record's own option is meant."""
+    return option in {None, "recommended", record.option}
+
+
+def _may_be_divided_anew(record: Record, option: str | None) -> bool:
+    """Whether it is the same method on other devices, with something left to do."""
+    return option is not None and record.result is None and _method_of(option) == _method_of(record.option)
+
+
+def _method_of(option: str) -> str:
+    return option.partition("-")[0]
 
 
 def _in_place(output: Path, record: Record) -> None:

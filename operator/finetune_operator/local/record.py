@@ -63,7 +63,7 @@ def normalise(job: FineTuneJob, folder: Path) -> Spec:
     source = spec["model"]["source"]
     data = spec["dataset"]
     train = (data["train"]["source"] or {}, *(data["train"]["sources"] or ()))
-    for holder in (source, *train, data["evaluation"]["source"] or {}):
+    for holder in (source, spec["model"]["adapter"] or {}, *train, data["evaluation"]["source"] or {}):
         for key in ("path", "gguf"):
             if holder.get(key) is not None:
                 holder[key] = str((folder / holder[key]).resolve())

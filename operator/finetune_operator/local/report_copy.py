@@ -15,6 +15,7 @@ from finetune_operator.local.cluster_job import ClusterJob
 from finetune_operator.local.kubectl import Kubectl, NotFoundError
 from finetune_operator.local.unpack import unpack
 from finetune_operator.renderers.names import TRAINER_CONTAINER
+from finetune_operator.renderers.repeat import CONFIG_FILE
 from finetune_operator.renderers.report_pod import CONTAINER, ReportPod, pack_command, render_report_pod
 from finetune_trainer.events import CURVES, REPORT_FILE, ROWS_FILE
 
@@ -87,10 +88,10 @@ def copy_report(kubectl: Kubectl, pod: ReportPod, path: str, target: Path) -> li
 
 
 def _copied(kubectl: Kubectl, pod: ReportPod, path: str, new: Path) -> list[str]:
-    pack = pack_command(pod, path, REPORT_FILE, ROWS_FILE, CURVES)
+    pack = pack_command(pod, path, REPORT_FILE, ROWS_FILE, CONFIG_FILE, CURVES)
     with kubectl.stream("exec", pod.name, f"--container={CONTAINER}", "--", *pack) as stream:
         try:
-            names = unpack(stream.chunks(), new, (REPORT_FILE, ROWS_FILE), (CURVES,))
+            names = unpack(stream.chunks(), new, (REPORT_FILE, ROWS_FILE, CONFIG_FILE), (CURVES,))
         except ClusterError:
             # a program that failed has said why: that tells more than half an archive
             stream.finish()

@@ -15,11 +15,19 @@ from finetune_operator.lifecycle.selection import pick, select
 from finetune_operator.lifecycle.status import begun
 from finetune_operator.local import run
 from finetune_operator.local.gpu import VISIBLE
-from finetune_operator.local.inspect import Inspected, data_files, inspect
+from finetune_operator.local.inspect import Inspected, inspect
 from finetune_operator.local.inventory import devices_for, read_capacity
 from finetune_operator.local.metrics import METRICS_FILE, write_metrics
 from finetune_operator.local.model_store import CatalogueModel, ModelFolder, model_for_planning, model_for_training
-from finetune_operator.local.output_folder import Claim, check_result, check_space, claim, examine, unwritable
+from finetune_operator.local.output_folder import (
+    Claim,
+    check_result,
+    check_space,
+    claim,
+    examine,
+    goes_on_as_begun,
+    unwritable,
+)
 from finetune_operator.local.record import Record, normalise, write_record
 from finetune_operator.local.status_file import StatusKeeper, now, restored, settle, write_status
 from finetune_operator.planner.architecture import read_architecture
@@ -30,7 +38,7 @@ from finetune_operator.renderers.bundle import render_bundle
 from finetune_operator.renderers.trainer_config import Places
 from finetune_trainer.events import Event
 from finetune_trainer.exit_codes import ExitCode
-from finetune_trainer.job_config import COMMAND, STATE_FOLDER
+from finetune_trainer.job_config import BASELINE_FILE, COMMAND, STATE_FOLDER
 
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 """Name of a snapshot's folder in the hub's cache."""
@@ -102,13 +110,17 @@ def look_ahead(job: FineTuneJob, folder: Path, capacity: Capacity | None, notify
     Raises:
         FineTuneError: the model or the data can't be used.
     """
-    return _look(job, folder, model_for_planning(job.spec.model.source, folder, notify), capacity)
+    return _look(job, folder, model_for_planning(job.spec.model.source, folder, notify), notify, capacity)
 
 
 def _look(
-    job: FineTuneJob, folder: Path, model: ModelFolder | CatalogueModel, capacity: Capacity | None = None
+    job: FineTuneJob,
+    folder: Path,
+    model: ModelFolder | CatalogueModel,
+    notify: Callable[[str], None],
+    capacity: Capacity | None = None,
 ) -> Prospect:
-    inspected = inspect(job.spec, folder, model)
+    inspected = inspect(job.spec, folder, model, notify)
     known = capacity or read_capacity(output_folder(job, folder), job.spec.hardware.accelerator)
     plans = plan(job.spec, inspected.facts, known)
     return Prospect(job=job, folder=folder, model=model, inspected=inspected, capacity=known, plans=plans)
@@ -125,12 +137,11 @@ def run_job(request: Request, view: View) -> int:
     asked = request.option or job.spec.plan.option
     output = output_folder(job, folder)
     # nothing is written before the choice is made
-    begun_before = examine(output, job, folder, asked) is not None
-    choice = None if begun_before else _choose(job, folder, asked, view)
+    choice = None if _stands(examine(output, job, folder, asked), asked) else _choose(job, folder, asked, view)
     with claim(output, view.notify) as held:
         # again under the lock: somebody may have begun, or finished, in between
         record = examine(output, job, folder, asked)
-        if record is None and choice is not None:
+        if not _stands(record, asked) and choice is not None:
             record = _begin(*choice, output)
         if record is None:
             raise OutputConflictError(f"spec.output.path: {output} was emptied just now; run the same command again")
@@ -139,6 +150,11 @@ def run_job(request: Request, view: View) -> int:
         check_result(output)
         view.begin(record, settle(output, record, record.result))
         return ExitCode.OK
+
+
+def _stands(record: Record | None, asked: str | None) -> bool:
+    """Whether a run was begun that goes on as it is; on other devices it is rendered anew, beside its checkpoints."""
+    return record is not None and goes_on_as_begun(record, asked)
 
 
 def _hold_trainable(job: FineTuneJob) -> None:
@@ -153,7 +169,7 @@ def _choose(job: FineTuneJob, folder: Path, asked: str | None, view: View) -> tu
     model = model_for_training(job.spec.model.source, folder, view.notify)
     if model == prospect.model:
         return prospect, chosen
-    whole = _look(job, folder, model)
+    whole = _look(job, folder, model, view.notify)
     return whole, pick(whole.plans, chosen.id, whole.capacity.origin)
 
 
@@ -161,16 +177,19 @@ def _begin(prospect: Prospect, chosen: Plan, output: Path) -> Record:
     check_space(output, chosen.disk)
     facts, inspection = prospect.inspected.facts, prospect.inspected.inspection
     architecture = read_architecture(facts.model.config)
-    bundle = render_bundle(prospect.job, chosen, architecture, _places(prospect, output))
+    places = _places(prospect, output)
+    bundle = render_bundle(prospect.job, chosen, architecture, places)
     try:
-        write_status(output, begun(facts, inspection, chosen, bundle.hash, now()))
+        # of an option that was begun before, whose arithmetic may be another one
+        (output / STATE_FOLDER / BASELINE_FILE).unlink(missing_ok=True)
+        write_status(output, begun(facts, inspection, chosen, bundle.hash, now(), places.model_revision))
         return write_record(output, normalise(prospect.job, prospect.folder), chosen, bundle)
     except OSError as e:
         raise unwritable(output, e) from e
 
 
 def _places(prospect: Prospect, output: Path) -> Places:
-    source, files = prospect.job.spec.model.source, data_files(prospect.job.spec, prospect.folder)
+    source, files, adapter = prospect.job.spec.model.source, prospect.inspected.files, prospect.inspected.adapter
     if isinstance(prospect.model, CatalogueModel):
         raise TypeError("a model of the catalogue has no weights to train")
     named = source.path or source.gguf
@@ -178,6 +197,7 @@ def _places(prospect: Prospect, output: Path) -> Places:
         model=str(prospect.model.path),
         model_description=prospect.model.description,
         model_source=str((prospect.folder / named).resolve()) if named is not None else None,
+        adapter=str(adapter) if adapter is not None else None,
         model_revision=prospect.model.path.name if COMMIT.fullmatch(prospect.model.path.name) else None,
         train=tuple(map(str, files.train)),
         evaluation=str(files.evaluation) if files.evaluation is not None else None,

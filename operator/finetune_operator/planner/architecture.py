@@ -61,6 +61,11 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     )
 
 
+TABLES: Final = frozenset({"lm_head", "embed_tokens", "embed_in", "embed_out", "wte", "word_embeddings"})
+"""What families call the table of embeddings and the output head. An adapter on one of two that are the same table
+would be lost, or count twice, where it is merged."""
+
+
 def adapted_modules(architecture: Architecture, targets: tuple[str, ...]) -> tuple[Linear, ...]:
     """The modules that an adapter is put on, each name once.
 
@@ -94,6 +99,12 @@ def _check_targets(architecture: Architecture, targets: tuple[str, ...]) -> None
             raise InvalidManifestError(
                 f"spec.adapter.targetModules: {target} stands for the routed experts of {architecture.name}, which "
                 f"aren't adapted in this version; write some of {', '.join(names)} (or {ALL_LINEAR})",
+            )
+        if target in TABLES and target not in names:
+            tied = ", one table in this model" if architecture.tied else ""
+            raise InvalidManifestError(
+                f"spec.adapter.targetModules: {target} is of the embeddings and the output head{tied}, which aren't "
+                f"adapted in this version; write some of {', '.join(names)} (or {ALL_LINEAR})",
             )
         if target != ALL_LINEAR and target not in names:
             raise InvalidManifestError(

@@ -49,6 +49,10 @@ class NodeClass:
     gpu.nvidia.com; empty for a CPU, and where there is no Kubernetes."""
     free_devices: tuple[tuple[int, int], ...] = ()
     """How many devices are free now on how many nodes, the freest first; empty: all on all nodes."""
+    instance_types: tuple[str, ...] = ()
+    """The cloud's names of the machines, where nothing else on the nodes tells the product."""
+    part: bool = False
+    """Its nodes are in a class of all equal devices, too: it is there for what it has more of than that."""
     assumed: str = ""
     """One sentence on what isn't read from the nodes but taken from tables; empty where nothing is."""
 
@@ -100,6 +104,7 @@ class Capacity:
     """All there is to plan with."""
 
     classes: tuple[NodeClass, ...]
+    """What is planned with; of a cluster the nodes that have at least so much, so that classes may overlap."""
     origin: str
     """Where it was read: "this machine" or a file's name; for sentences."""
     max_devices: int | None = None
@@ -109,6 +114,13 @@ class Capacity:
     """Nodes that aren't planned with, by reason: cordoned, not ready, tainted dedicated=x:NoSchedule."""
     notes: Mapping[str, int] = field(default_factory=dict, hash=False)
     """What was ignored or taken for granted, and on how many nodes; 0 for what concerns the whole."""
+    counted: tuple[NodeClass, ...] = ()
+    """Each node in one class alone; empty where that is so of `classes`, too."""
+
+    @property
+    def apart(self) -> tuple[NodeClass, ...]:
+        """Each node once: for sums, since a node may be in several of the classes that are planned with."""
+        return self.counted or self.classes
 
     def remarks(self) -> tuple[str, ...]:
         """A sentence on the nodes that are left out, and the notes."""

@@ -1,6 +1,6 @@
 """Reasons against a way, cheapest first; the first that holds is told."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import groupby
 from operator import attrgetter
@@ -8,6 +8,8 @@ from typing import Final, NamedTuple
 
 from finetune_operator.api.spec import Accelerator, Method
 from finetune_operator.planner.candidates import Candidate
+from finetune_operator.planner.capacity import NodeClass
+from finetune_operator.planner.deferred import Remembered
 from finetune_operator.planner.limits import hourly_cost, too_expensive, too_expensive_an_hour, too_slow
 from finetune_operator.planner.plan import Interval, PrecisionUsed, Rejection, RejectionReason
 from finetune_operator.planner.question import Question
@@ -16,6 +18,7 @@ from finetune_operator.planner.solver import (
     Kind,
     Place,
     Sized,
+    Solutions,
     Spread,
     place_of,
     resolve_precision,
@@ -56,11 +59,15 @@ class Sizing(NamedTuple):
     """A candidate that passed the cheap checks, with what it needs."""
 
     candidate: Candidate
-    workload: Workload
     kind: Kind
     sized: Sized
     usable: int
     """Bytes of a device that plans may use."""
+
+    @property
+    def workload(self) -> Workload:
+        """What is trained."""
+        return self.sized.workload
 
     @property
     def place(self) -> Place:
@@ -96,16 +103,9 @@ def judge_all(question: Question, candidates: Iterable[Candidate]) -> list[Verdi
 
     Neighbours that differ in ZeRO stage and offload alone pass the cheap checks together, or don't.
     """
-    hardware = question.spec.hardware
-    limits = (
-        (within_duration, hardware.max_duration),
-        (within_hourly_cost, hardware.max_hourly_cost),
-        (within_cost, hardware.max_cost),
-    )
-    checks = (*FITTING, *(check for check, limit in limits if limit is not None))
-    verdicts: list[Verdict] = []
-    for _, alike in groupby(candidates, key=_SHARED):
-        verdicts += _judge_alike(question, tuple(alike), checks)
+    judging, verdicts = _Judging(question), []
+    for (method, *_), alike in groupby(candidates, key=_SHARED):
+        verdicts += judging.of(method, tuple(alike))
     return verdicts
 
 
@@ -113,32 +113,77 @@ _SHARED: Final = attrgetter("method", "nodes", "devices_per_node", "node_class")
 """What cheap checks look at."""
 
 
-def _judge_alike(question: Question, alike: Sequence[Candidate], checks: Sequence[_Check]) -> list[Verdict]:
-    for check in BEFORE_SIZING:
-        unfit = check(question, alike[0])
+class _Terms(NamedTuple):
+    """What one method on one class of nodes is judged by."""
+
+    kind: Kind
+    solutions: Solutions
+    usable: int
+    """Bytes of a device, as are the next ones of a node's RAM and of its disk."""
+    ram: int
+    disk: int
+    written: Mapping[Sharding, int]
+    """Bytes that go to the disk."""
+
+
+class _Judging:
+    """One question's candidates, judged: what several of them have in common is found once."""
+
+    def __init__(self, question: Question) -> None:
+        hardware = question.spec.hardware
+        limits = (
+            (within_duration, hardware.max_duration),
+            (within_hourly_cost, hardware.max_hourly_cost),
+            (within_cost, hardware.max_cost),
+        )
+        self._question = question
+        self._limits = tuple(check for check, limit in limits if limit is not None)
+        self._written = {m: Remembered(partial(stored_bytes, question, w)) for m, w in question.workloads.items()}
+        self._unfit: dict[tuple[int, int, int, bool], Objection | None] = {}
+        self._terms: dict[tuple[Method, int], _Terms] = {}
+
+    def of(self, method: Method, alike: Sequence[Candidate]) -> list[Verdict]:
+        """Of candidates that differ in ZeRO stage and offload alone."""
+        unfit = self._before_sizing(alike[0])
         if unfit is not None:
-            objection = Objection(unfit.reason, partial(unfit.tell, question))
-            return [Verdict(c, None, objection) for c in alike]
-    return [Verdict(s.candidate, s, _object(question, s, checks)) for s in _size(question, alike)]
+            return [Verdict(c, None, unfit) for c in alike]
+        node_class = alike[0].node_class
+        terms = self._terms.get((method, id(node_class)))
+        if terms is None:
+            terms = self._terms[method, id(node_class)] = self._find_terms(method, node_class)
+        return [self._size(c, terms) for c in alike]
 
+    def _before_sizing(self, candidate: Candidate) -> Objection | None:
+        """What cheap checks have against it: they look at the class and the counts, one of them at the method."""
+        rounds = has_weights_to_round(self._question, candidate) is not None
+        key = (id(candidate.node_class), candidate.nodes, candidate.devices_per_node, rounds)
+        if key not in self._unfit:
+            found = next((u for check in BEFORE_SIZING if (u := check(self._question, candidate)) is not None), None)
+            self._unfit[key] = None if found is None else Objection(found.reason, partial(found.tell, self._question))
+        return self._unfit[key]
 
-def _object(question: Question, sizing: Sizing, checks: Sequence[_Check]) -> Objection | None:
-    for check in checks:
-        found = check(question, sizing)
-        if found is not None:
-            return found
-    return None
+    def _find_terms(self, method: Method, node_class: NodeClass) -> _Terms:
+        question, device = self._question, node_class.device
+        training, workload = question.spec.training, question.workloads[method]
+        precision = resolve_precision(training.precision, device) or PrecisionUsed.FP32
+        kind = Kind(device, node_class.cores, precision, question.margin)
+        solutions = solutions_of(workload, kind, question.data, training.batch_size, training.epochs)
+        usable, ram = usable_bytes(device, question.margin), usable_ram(node_class)
+        return _Terms(kind, solutions, usable, ram, node_class.disk, self._written[method])
 
+    def _size(self, candidate: Candidate, terms: _Terms) -> Verdict:
+        """What is left open is solved, and held against what there is."""
+        _, _, stage, offload, node_class, nodes, devices = candidate
+        kind, solutions, usable, ram, disk, written = terms
+        sized = solutions.at((stage, offload, nodes, devices), node_class)
+        sizing = Sizing(candidate, kind, sized, usable)
+        _, setting, total, host, _ = sized
+        if total <= usable and host <= ram and written[setting.sharding] <= disk:
+            return Verdict(candidate, sizing, self._first(self._limits, sizing) if self._limits else None)
+        return Verdict(candidate, sizing, self._first(FITTING, sizing))
 
-def _size(question: Question, alike: Sequence[Candidate]) -> list[Sizing]:
-    """Solve what is left open of candidates that share method and class."""
-    training, node_class, workload = question.spec.training, alike[0].node_class, question.workloads[alike[0].method]
-    device = node_class.device
-    precision = resolve_precision(training.precision, device) or PrecisionUsed.FP32
-    kind = Kind(device, node_class.cores, precision, question.margin)
-    solutions = solutions_of(workload, kind, question.data, training.batch_size, training.epochs)
-    usable = usable_bytes(device, question.margin)
-    return [Sizing(c, workload, kind, solutions.at(spread_of(c), node_class), usable) for c in alike]
+    def _first(self, checks: Sequence[_Check], sizing: Sizing) -> Objection | None:
+        return next((o for check in checks if (o := check(self._question, sizing)) is not None), None)
 
 
 def spread_of(candidate: Candidate) -> Spread:
@@ -212,7 +257,7 @@ def _tell_precision(question: Question, candidate: Candidate) -> Rejection:
 
 def has_weights_to_round(question: Question, candidate: Candidate) -> Unfit | None:
     """QLoRA rounds 16-bit weights, which a repository with 4-bit ones of its own doesn't have."""
-    if candidate.method is not Method.QLORA or not question.architecture.dequantised:
+    if not question.architecture.dequantised or candidate.method is not Method.QLORA:
         return None
     return Unfit(RejectionReason.UNSUPPORTED_PRECISION, _tell_weights)
 
@@ -277,10 +322,15 @@ def fits_host(question: Question, sizing: Sizing) -> Objection | None:
     """What is offloaded, and the processes, fit a node's free RAM."""
     del question
     node_class = sizing.candidate.node_class
-    need, have = sizing.sized.host, int(node_class.free_ram * (1 - HOST_RESERVE))
+    need, have = sizing.sized.host, usable_ram(node_class)
     if need <= have:
         return None
     return Objection(RejectionReason.OUT_OF_HOST_MEMORY, lambda _: _tell_host(sizing, need, have), need, have)
+
+
+def usable_ram(node_class: NodeClass) -> int:
+    """Bytes of a node's RAM that plans may use."""
+    return int(node_class.free_ram * (1 - HOST_RESERVE))
 
 
 def _tell_host(sizing: Sizing, need: int, have: int) -> Rejection:
@@ -299,7 +349,7 @@ def _tell_host(sizing: Sizing, need: int, have: int) -> Rejection:
 
 def fits_disk(question: Question, sizing: Sizing) -> Objection | None:
     """Checkpoints and the result fit the disk."""
-    need = download_bytes(question) + disk_bytes(question, sizing.workload, sizing.sized.setting.sharding)
+    need = stored_bytes(question, sizing.workload, sizing.sized.setting.sharding)
     have = sizing.candidate.node_class.disk
     if need <= have:
         return None
@@ -318,6 +368,11 @@ def _tell_disk(question: Question, sizing: Sizing, need: int) -> Rejection:
         need=Bytes(need),
         have=have,
     )
+
+
+def stored_bytes(question: Question, workload: Workload, sharding: Sharding) -> int:
+    """Disk that a run takes in all."""
+    return download_bytes(question) + disk_bytes(question, workload, sharding)
 
 
 def disk_bytes(question: Question, workload: Workload, sharding: Sharding) -> int:

@@ -89,7 +89,7 @@ _TABLE: Final[tuple[tuple[str, int, bool, int, int, int | None], ...]] = (
     ("V100", 125, False, 16160, 900, 150),
     ("T4", 65, False, 15109, 320, None),
     ("P100", 19, False, 16276, 732, None),
-    ("MI355X", 2300, True, 294896, 8000, None),
+    ("MI355X", 2516, True, 294896, 8000, None),
     ("MI325X", 1307, True, 262128, 6000, None),
     ("MI300X", 1307, True, 196592, 5300, None),
     ("MI250", 181, True, 65520, 1638, None),
@@ -108,9 +108,10 @@ PRODUCTS: Final = tuple(
     )
     for name, tera, bf16, mebibytes, bandwidth, link in _TABLE
 )
-"""From the makers' data sheets, without sparsity; consumer cards at the rate for 32-bit accumulation, which training
-uses; memory as drivers report it, with error correction where it is on by default. The product of which all words occur
-in a name counts; of several the one with the longest."""
+"""From the makers' data sheets, without sparsity (those of B200, GB200, B300, H200, H100 NVL, L4, L40, L40S and MI325X
+were held against published copies); consumer cards at the rate for 32-bit accumulation, which training uses; memory as
+drivers report it, with error correction where it is on by default. The product of which all words occur in a name
+counts; of several the one with the longest."""
 
 UNKNOWN_FLOPS_PER_GIB: Final = 2.5e12
 """Peak assumed of an unknown product, a GiB of its memory: what the slowest cards above have (RTX 3090: 3.0, A10G: 3.1,

@@ -45,6 +45,9 @@ STANDING: Final = {Method.QLORA: 0, Method.DORA: 1, Method.LORA: 2, Method.FULL:
 """What a method may be outdone by: all that stand as high. The levels of quality, and LoRA above DoRA."""
 
 
+_FULL: Final = STANDING[Method.FULL]
+
+
 class Contender(NamedTuple):
     """What is compared of a viable way; a plain tuple, since planning compares thousands of them."""
 
@@ -75,7 +78,8 @@ def contender_of(plan: Plan) -> Contender:
 
 def contend(way: Candidate | Plan, seconds: float, spent: float | None, *, tight: bool) -> Contender:
     """What is compared of a way that takes so many seconds of training and so much money."""
-    node_class, world, method = way.node_class, way.world, way.method
+    node_class, method = way.node_class, way.method
+    world = way.nodes * way.devices_per_node
     wait, price = START_SECONDS + seconds, node_class.price_per_device_hour
     cost = None if price is None else price * world * wait / 3600
     size, standing = device_size(node_class), STANDING[method]
@@ -89,14 +93,16 @@ def outdoes(better: Contender, other: Contender) -> bool:
         and (other.tight or not better.tight)
         and _as_fast(better, other)
         and _as_frugal(better, other)
-        and (better.method is Method.FULL) is (other.method is Method.FULL)
+        and (better.standing == _FULL) is (other.standing == _FULL)
         and better.id != other.id
     )
 
 
 def _as_fast(better: Contender, other: Contender) -> bool:
-    limit, more = SAME_WAIT * other.wait, other.world / better.world
-    gain: float = more**DEVICE_GAIN if more > 1 else 1.0
+    limit = SAME_WAIT * other.wait
+    if better.wait <= limit or other.world <= better.world:
+        return better.wait <= limit
+    gain: float = (other.world / better.world) ** DEVICE_GAIN
     return better.wait <= limit * gain
 
 

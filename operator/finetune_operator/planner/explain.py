@@ -96,7 +96,7 @@ def setting_of(plan: Plan, longest: int) -> Setting:
     """The setting that a plan's memory was estimated for."""
     return Setting(
         accelerator=plan.node_class.device.accelerator,
-        sharding=Sharding(stage=plan.zero_stage, offload=plan.offload, world=plan.world, precision=plan.precision),
+        sharding=Sharding(plan.zero_stage, plan.offload, plan.world, plan.precision, whole=True),
         ranks_per_node=plan.devices_per_node,
         micro_batch=plan.micro_batch,
         length=longest,
@@ -213,7 +213,9 @@ def _row_bytes(known: _Known) -> int:
 
 def _gathered(known: _Known) -> str:
     if known.peak is Peak.LOADING:
-        return "the rest of the 4-bit weights, which are made as a whole before they are divided"
+        return (
+            "the rest of the weights, which every device holds as a whole before they are divided, and to be evaluated"
+        )
     return f"weights gathered for the layers at work, at most about 1.0 B x {known.element} bytes, and the embeddings"
 
 
@@ -227,6 +229,12 @@ def _context(known: _Known) -> str:
     )
 
 
+def _read(known: _Known) -> str:
+    if known.plan.precision is PrecisionUsed.BF16 or known.workload.quantised:
+        return "a tensor each, the largest,"
+    return f"the model each, converted to {known.plan.precision.value},"
+
+
 def _host(known: _Known) -> Line | None:
     if known.setting.accelerator is Accelerator.CPU:
         return None
@@ -234,7 +242,7 @@ def _host(known: _Known) -> Line | None:
     what = "1 process" if ranks == 1 else f"{ranks} processes"
     state = "gradients, optimizer state and 32-bit copies; pinned buffers are powers of two"
     moved = {
-        Offload.NONE: ", and the file of weights that is being read",
+        Offload.NONE: f", and {_read(known)} while weights are read",
         Offload.OPTIMIZER: f", with {state}",
         Offload.PARAMETERS: f", with weights, {state}",
     }

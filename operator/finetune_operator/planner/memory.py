@@ -73,7 +73,7 @@ class Peak(StrEnum):
     """The moments that can be the highest, in the order in which they come."""
 
     LOADING = "loading"
-    """4-bit weights are made on every device as a whole before ZeRO-3 divides them."""
+    """Every device holds all weights before ZeRO-3 divides them, and when held-out rows are evaluated."""
     GENERATION = "generation"
     """The model answers by itself, and keeps keys and values of all tokens."""
     FORWARD = "forward pass"
@@ -116,8 +116,9 @@ def device_needs(workload: Workload, setting: Setting, states: States) -> Callab
     passings, state = _passings_of(workload, setting), states.weights + states.optimizer
 
     def need(cut: Cut) -> int:
-        passing = passings[cut.micro_batch, cut.accumulation > 1, cut.checkpointing]
-        rest = state + max(_totals(states, passing, cut.accumulation))
+        micro_batch, accumulation, checkpointing = cut
+        passing = passings[micro_batch, accumulation > 1, checkpointing]
+        rest = state + max(_totals(states, passing, accumulation))
         return rest + _context(setting, passing, rest)
 
     return need
@@ -132,7 +133,7 @@ def moments(workload: Workload, setting: Setting, states: States) -> dict[Peak, 
 def _moments(states: States, passing: Passing, accumulation: int) -> tuple[Moment, ...]:
     """One for each peak, in that order."""
     _, generation, forward, loss, backward, gradients, step = _totals(states, passing, accumulation)
-    carried, all_gradients = _carried(states, accumulation), states.accumulated
+    carried, all_gradients = states.accumulated if accumulation > 1 else 0, states.accumulated
     buckets, gathered, rooted, kept = states.buckets, states.gathered, states.rooted, passing.kept
     working = kept + passing.working + states.returned * passing.returned
     return (
@@ -148,23 +149,20 @@ def _moments(states: States, passing: Passing, accumulation: int) -> tuple[Momen
 
 def _totals(states: States, passing: Passing, accumulation: int) -> tuple[int, ...]:
     """What is there at each moment, all together."""
-    buckets, kept = states.buckets, passing.kept
-    held = buckets + states.gathered
-    before = _carried(states, accumulation) + held
+    _, _, accumulated, step_gradients, buckets, step_buckets, gathered, rooted, undivided, stays = states
+    kept, working, logits, returned, cache, merged, head, second, _ = passing
+    held = buckets + gathered
+    # gradients of earlier micro-batches are there while this one's activations are
+    before = held + accumulated if accumulation > 1 else held
     return (
-        states.undivided,
-        before + passing.cache,
-        before + kept + passing.merged,
-        before - states.gathered + states.rooted + kept + passing.logits,
-        before + kept + passing.working + states.returned * passing.returned + passing.head,
-        held + states.accumulated + passing.second,
-        states.step_buckets + states.step_gradients,
+        undivided,
+        before + cache,
+        before + kept + merged,
+        before - gathered + rooted + kept + logits,
+        before + kept + working + stays * returned + head,
+        held + accumulated + second,
+        step_buckets + step_gradients,
     )
-
-
-def _carried(states: States, accumulation: int) -> int:
-    """Gradients of earlier micro-batches are there while this one's activations are."""
-    return states.accumulated if accumulation > 1 else 0
 
 
 class _Rows(NamedTuple):

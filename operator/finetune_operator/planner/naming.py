@@ -40,16 +40,20 @@ def class_order(node: NodeClass) -> tuple[object, ...]:
 def class_tags(classes: Sequence[NodeClass]) -> tuple[str, ...]:
     """What ids call each class: cpu or its memory; with its product, and then its own name, where that isn't enough.
 
-    Classes that no name tells apart are numbered in the order of what they hold. The order of the classes doesn't
+    A class of all equal devices goes by its memory, whatever part of its nodes has more of something else. Classes that
+    no name tells apart are numbered in the order of what they hold. The order of the classes doesn't
     matter: each gets the same tag in any.
     """
+    whole = [i for i, c in enumerate(classes) if not c.part]
     short = [_short(c) for c in classes]
     product = [f"{s}-{slug(c.device.product)}" for s, c in zip(short, classes, strict=True)]
     named = [f"{s}-{slug(c.name)}" for s, c in zip(short, classes, strict=True)]
     taken = {*short, *product, *named}
     chosen: dict[int, str] = {}
     for index in sorted(range(len(classes)), key=lambda i: class_order(classes[i])):
-        apart = (t[index] for t in (short, product, named) if _alone(t, index) and t[index] not in chosen.values())
+        known = [t for t in (short, product) if index in whole and _alone([t[i] for i in whole], t[index])]
+        known += [named] if _alone(named, named[index]) else []
+        apart = (t[index] for t in known if t[index] not in chosen.values())
         chosen[index] = next(apart, "") or _numbered(short[index], {*taken, *chosen.values()})
     return tuple(chosen[i] for i in range(len(classes)))
 
@@ -94,5 +98,5 @@ def _short(node: NodeClass) -> str:
     return "cpu" if node.device.accelerator is Accelerator.CPU else f"{marketing_size(node.device.memory)}g"
 
 
-def _alone(tags: Sequence[str], index: int) -> bool:
-    return Counter(tags)[tags[index]] == 1
+def _alone(tags: Sequence[str], tag: str) -> bool:
+    return Counter(tags)[tag] == 1

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from itertools import chain
 from typing import Final
 
 from finetune_operator.api.spec import Method
@@ -208,12 +209,18 @@ class PlanSet:
         """The viable plan with that id; `recommended` is the first."""
         if option == RECOMMENDED:
             return self.viable[0] if self.viable else None
-        every = (*self.viable, *self.unlisted)
-        return next((p for p in every if p.id == option), None) or _by_short_id(option, every)
+        listed = next((p for p in self.viable if p.id == option), None)
+        if listed is not None or not self.viable or any(r.option == option for r in self.rejected):
+            # the long list is made for those alone who may be in it
+            return listed
+        found = next((p for p in self.unlisted if p.id == option), None)
+        return found or _by_short_id(option, (*self.viable, *self.unlisted))
 
     def rejection(self, option: str) -> Rejection | None:
         """Why that option isn't viable; None where it is, or where there is no such option."""
-        return next((r for r in (*self.rejected, *self.other_rejected) if r.option == option), None)
+        if option == RECOMMENDED:
+            return None
+        return next((r for r in chain(self.rejected, self.other_rejected) if r.option == option), None)
 
 
 def _by_short_id(option: str, plans: Sequence[Plan]) -> Plan | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from finetune_operator.api.spec import Accelerator, FineTuneJobSpec, Method
+from finetune_operator.api.spec import Accelerator, FineTuneJobSpec, Method, Objective
 from finetune_operator.planner.advice import Advices, advise, prepare_advice
 from finetune_operator.planner.candidates import enumerate_candidates
 from finetune_operator.planner.capacity import Capacity
@@ -24,8 +24,15 @@ from finetune_operator.planner.solver import is_tight
 from finetune_operator.planner.unsupported import without_nvme, without_support
 from finetune_operator.units import Bytes
 
-LEARNING_RATES: Final = {Method.FULL: "1e-5", Method.LORA: "2e-4", Method.QLORA: "2e-4", Method.DORA: "2e-4"}
-"""Where the job names none: what adapters and whole models are commonly trained with."""
+LEARNING_RATES: Final = {
+    Objective.SFT: ("1e-5", "2e-4"),
+    Objective.DPO: ("5e-7", "5e-6"),
+    Objective.ORPO: ("8e-6", "8e-5"),
+    Objective.KTO: ("5e-7", "5e-6"),
+    Objective.REWARD: ("1e-5", "1e-4"),
+    Objective.GRPO: ("1e-6", "1e-5"),
+}
+"""Where the job names none, for a whole model and for an adapter; docs/job.md has the sources."""
 
 QUALITY: Final = {
     Method.LORA: "close to full fine-tuning for format and style; the base model's knowledge is kept",
@@ -41,6 +48,12 @@ BEST_FOR: Final = {
     Method.FULL: "new knowledge, with many thousands of rows",
 }
 """When to take a method on a GPU; LoRA's depends on how many there are."""
+
+
+def learning_rate(objective: Objective, method: Method) -> str:
+    """What the objective is commonly trained with: the steps of an adapter are ten to twenty times a whole model's."""
+    whole, adapter = LEARNING_RATES[objective]
+    return whole if method is Method.FULL else adapter
 
 
 def plan(spec: FineTuneJobSpec, facts: Facts, capacity: Capacity) -> PlanSet:
@@ -64,7 +77,7 @@ def plan(spec: FineTuneJobSpec, facts: Facts, capacity: Capacity) -> PlanSet:
     return PlanSet(
         viable=listed,
         rejected=(helped or without_devices(spec.hardware, capacity))
-        + without_nvme(verdicts)
+        + without_nvme(capacity, verdicts)
         + without_support(capacity),
         advice=_lightest(lacking),
         hardware=lacking,
@@ -84,7 +97,8 @@ def _with_remedies(
     question: Question, verdicts: Sequence[Verdict], told: Sequence[Rejection], advice: Advices
 ) -> tuple[Rejection, ...]:
     judged = Judged(question, verdicts)
-    sized = {v.candidate.id: v.sizing for v in verdicts if v.sizing is not None}
+    names = {r.option for r in told}
+    sized = {v.candidate.id: v.sizing for v in verdicts if v.sizing is not None and v.candidate.id in names}
     return tuple(with_remedy(question, judged, sized[r.option], r, advice) if r.option in sized else r for r in told)
 
 
@@ -138,7 +152,7 @@ def _plan(question: Question, sizing: Sizing) -> Plan:
         disk=Bytes(disk_bytes(question, workload, sized.setting.sharding)),
         total_parameters=workload.parameters,
         trainable_parameters=workload.trainable,
-        learning_rate=question.spec.training.learning_rate or LEARNING_RATES[candidate.method],
+        learning_rate=question.spec.training.learning_rate or learning_rate(question.spec.objective, candidate.method),
         tokens_per_second=sized.pace.speed,
         seconds=sized.pace.duration,
         cost=cost_of(sizing),

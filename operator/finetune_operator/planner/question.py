@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from finetune_operator.api.spec import FineTuneJobSpec, Method
+from finetune_operator.api.spec import FineTuneJobSpec, Method, Objective
 from finetune_operator.exceptions import DatasetInvalidError, InvalidManifestError
 from finetune_operator.planner.architecture import Architecture, read_architecture
 from finetune_operator.planner.capacity import Capacity
 from finetune_operator.planner.facts import DatasetFacts, Facts
-from finetune_operator.planner.workload import Workload, read_workload
+from finetune_operator.planner.families.unscored import UNSCORED
+from finetune_operator.planner.workload import Workload, workload_of
 from finetune_operator.units import Bytes
 
 
@@ -34,7 +35,7 @@ def pose(spec: FineTuneJobSpec, facts: Facts, capacity: Capacity) -> Question:
 
     Raises:
         UnsupportedArchitectureError: the model can't be planned.
-        InvalidManifestError: the adapter's targets, or the rows' length, don't suit the model.
+        InvalidManifestError: the adapter's targets, the rows' length or the objective don't suit the model.
         DatasetInvalidError: there are no rows.
     """
     architecture = read_architecture(facts.model.config)
@@ -43,6 +44,7 @@ def pose(spec: FineTuneJobSpec, facts: Facts, capacity: Capacity) -> Question:
             "spec.dataset.train: has no usable row; add rows, or look at the faults of those skipped"
         )
     _hold_length(spec, architecture, facts.dataset)
+    _hold_scorable(spec, facts)
     methods = tuple(Method) if spec.method is None else (spec.method,)
     return Question(
         spec=spec,
@@ -50,8 +52,17 @@ def pose(spec: FineTuneJobSpec, facts: Facts, capacity: Capacity) -> Question:
         data=facts.dataset,
         weight_bytes=facts.model.weight_bytes,
         capacity=capacity,
-        workloads={m: read_workload(architecture, m, spec.adapter, spec.objective) for m in methods},
+        workloads={m: workload_of(architecture, m, spec.adapter, spec.objective) for m in methods},
     )
+
+
+def _hold_scorable(spec: FineTuneJobSpec, facts: Facts) -> None:
+    family = facts.model.config.get("model_type")
+    if spec.objective is Objective.REWARD and family in UNSCORED:
+        raise InvalidManifestError(
+            f"spec.objective: Reward puts a score in place of the output head, and transformers has no such model "
+            f"of the family {family}; take a model of another family, such as llama or qwen2"
+        )
 
 
 def _hold_length(spec: FineTuneJobSpec, architecture: Architecture, data: DatasetFacts) -> None:

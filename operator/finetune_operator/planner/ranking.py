@@ -8,7 +8,7 @@ from finetune_operator.api.spec import Method
 from finetune_operator.constants import MAX_LISTED
 from finetune_operator.planner.comparison import against, why_first
 from finetune_operator.planner.deferred import Deferred
-from finetune_operator.planner.dominance import QUALITY_ORDER, Contender, contender_of, outdoes
+from finetune_operator.planner.dominance import QUALITY_ORDER, STANDING, Contender, contender_of, outdoes
 from finetune_operator.planner.plan import Plan
 from finetune_operator.units import GIB
 
@@ -34,6 +34,9 @@ PLAINNESS: Final = {method: position for position, method in enumerate(Method)}
 """Of methods that are as good in everything the plainer one comes first."""
 
 
+_FULL: Final = STANDING[Method.FULL]
+
+
 def rank_key(plan: Plan) -> tuple[bool, float, int, str]:
     """The one order of the list.
 
@@ -48,7 +51,7 @@ def _key(way: Contender) -> tuple[bool, float, int, str]:
     size = max(SMALLEST, way.size) / SMALLEST
     held = way.wait * way.world**DEVICE_WEIGHT * size**SIZE_WEIGHT
     weighted = held * (TIGHT_WEIGHT if way.tight else 1.0)
-    return way.method is Method.FULL, weighted, PLAINNESS[way.method], way.id
+    return way.standing == _FULL, weighted, PLAINNESS[way.method], way.id
 
 
 def rank(ways: Iterable[Contender], plan_of: Callable[[Contender], Plan]) -> tuple[tuple[Plan, ...], Deferred[Plan]]:
@@ -85,7 +88,7 @@ def _best_dora(ordered: Sequence[Contender], kept: Sequence[Contender]) -> list[
 def drop_outdone(ordered: Sequence[Contender]) -> list[Contender]:
     """Those that stay where no one that stays outdoes another; whichever is left out is outdone by one that stays."""
     # adapters and Full never outdo each other
-    parts = [w for w in ordered if w.method is not Method.FULL], [w for w in ordered if w.method is Method.FULL]
+    parts = [w for w in ordered if w.standing != _FULL], [w for w in ordered if w.standing == _FULL]
     return sorted((way for part in parts for way in _stay(part)), key=_key)
 
 

@@ -16,7 +16,7 @@ from finetune_operator.planner.plan import Advice, Hardware, MemoryEstimate, Rej
 from finetune_operator.planner.question import Question
 from finetune_operator.planner.sentences import plural
 from finetune_operator.planner.solver import Place, fits, is_tight, least_memory
-from finetune_operator.planner.workload import Workload, read_workload
+from finetune_operator.planner.workload import Workload, read_workload, workload_of
 from finetune_operator.units import GIB, Bytes, gib
 
 LEAST_RANK: Final = 4
@@ -86,7 +86,7 @@ def _widen(question: Question) -> Question:
     spec, hardware = question.spec, question.spec.hardware
     free = AskedHardware.model_copy(hardware, update={"nodes": None, "devices_per_node": None})
     every = {
-        m: question.workloads.get(m) or read_workload(question.architecture, m, spec.adapter, spec.objective)
+        m: question.workloads.get(m) or workload_of(question.architecture, m, spec.adapter, spec.objective)
         for m in Method
     }
     return replace(question, spec=spec.model_copy(update={"method": None, "hardware": free}), workloads=every)

@@ -1,7 +1,7 @@
 """Micro-batch, accumulation and checkpointing of a way: the fastest setting that fits, found and not guessed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from operator import itemgetter
 from typing import Final, NamedTuple
@@ -24,6 +24,7 @@ from finetune_operator.planner.setting import DRIVER_CONTEXT, Cut, Setting
 from finetune_operator.planner.speed import Course, Pace
 from finetune_operator.planner.states import Sharding, device_states
 from finetune_operator.planner.workload import Workload
+from finetune_operator.units import Bytes
 
 MARGIN: Final = 0.05
 """Share of a device's free memory that no plan counts on unless the job says otherwise: the estimate's own error, and
@@ -63,7 +64,7 @@ class Place:
     @property
     def sharding(self) -> Sharding:
         """How state is spread over them."""
-        return Sharding(stage=self.stage, offload=self.offload, world=self.world, precision=self.precision)
+        return Sharding(self.stage, self.offload, self.world, self.precision, whole=True)
 
     @property
     def usable(self) -> int:
@@ -83,17 +84,14 @@ class Sized(NamedTuple):
     setting: Setting
     total: int
     """Bytes that a device must hold."""
+    host: int
+    """RAM a node outside of devices."""
     pace: Pace
 
     @property
     def memory(self) -> MemoryEstimate:
         """The total by component: worked out when it is asked for."""
         return estimate(self.workload, self.setting)
-
-    @property
-    def host(self) -> int:
-        """RAM a node outside of devices."""
-        return host_of(self.workload, self.setting)
 
 
 def needed(allocated: int, setting: Setting) -> int:
@@ -163,40 +161,67 @@ class Spread(NamedTuple):
     devices_per_node: int
 
 
+_Spread = tuple[int, Offload, int, int]
+"""The same, also without names, since it is looked up by thousands of times."""
+
+
 def kind_of(place: Place) -> Kind:
     """The kind of a place."""
     return Kind(place.node_class.device, place.node_class.cores, place.precision, place.margin)
 
 
+class _Run(NamedTuple):
+    """A cut of the rows on so many ranks a node, with what it takes."""
+
+    setting: Setting
+    total: int
+    """Bytes that a device must hold."""
+    host: int
+    """RAM a node outside of devices."""
+
+
 class _Layout(NamedTuple):
-    """One workload, spread in one way over devices of one arithmetic, however large and quick they are."""
+    """One workload whose state is shared in one way over so many devices, however they are spread over nodes."""
 
     cuts: tuple[Cut, ...]
     state: int
     """Bytes of weights and optimizer state on a device, whatever the cut."""
     needs: Remembered[Cut, int]
     """What a device must hold."""
-    settings: Remembered[Cut, Setting]
+    runs: Remembered[tuple[Cut, int], _Run]
+    """By cut and ranks a node."""
 
 
-def _lay_out(workload: Workload, spread: Spread, kind: Kind, length: int, batch: int) -> _Layout:
-    stage, offload, nodes, ranks = spread
-    sharding = Sharding(stage, offload, nodes * ranks, kind.precision)
-    cuts = _cuts(batch // sharding.world, length)
-    settings = Remembered(partial(_setting, kind.device, sharding, ranks, length))
-    first = settings[cuts[0]]
-    states = device_states(workload, first.sharding)
-    needs = Remembered(device_needs(workload, first, states))
-    return _Layout(cuts, states.weights + states.optimizer, needs, settings)
+_Share = tuple[int, Offload, int]
+"""ZeRO stage, offload and number of devices."""
 
 
 @lru_cache(maxsize=512)
-def _layouts(
-    workload: Workload, accelerator: Accelerator, precision: PrecisionUsed, context: int, length: int, batch: int
-) -> dict[Spread, _Layout]:
-    """Those that were made; all kinds of nodes that have these in common add to them."""
-    del workload, accelerator, precision, context, length, batch
-    return {}
+def _layouts(workload: Workload, kind: Kind, length: int, batch: int) -> Remembered[_Share, _Layout]:
+    """Those that were made; all kinds of nodes that a device's memory and speed tell apart add to them."""
+    return Remembered(partial(_lay_out, workload, kind, length, batch))
+
+
+def _lay_out(workload: Workload, kind: Kind, length: int, batch: int, share: _Share) -> _Layout:
+    sharding = Sharding(*share, kind.precision, whole=True)
+    cuts, states = _cuts(batch // sharding.world, length), device_states(workload, sharding)
+    # one node stands for any number of them
+    one = _setting(kind.device, sharding, sharding.world, length, cuts[0])
+    needs = Remembered(device_needs(workload, one, states))
+
+    def run(way: tuple[Cut, int]) -> _Run:
+        cut, ranks = way
+        setting = _setting(kind.device, sharding, ranks, length, cut)
+        return _Run(setting, needs[cut], host_of(workload, setting))
+
+    return _Layout(cuts, states.weights + states.optimizer, needs, Remembered(run))
+
+
+def _measureless(kind: Kind) -> Kind:
+    """The same for all devices that the layout of a workload is the same on."""
+    device = kind.device
+    same = replace(device, product="", memory=Bytes(0), free=Bytes(0), peak_flops=0.0)
+    return Kind(same, 0, kind.precision, 0.0)
 
 
 class Solutions:
@@ -204,34 +229,31 @@ class Solutions:
 
     def __init__(self, workload: Workload, kind: Kind, data: DatasetFacts, batch: int, epochs: str) -> None:
         """Begin with nothing solved."""
-        self._workload, self._kind, self._data, self._batch = workload, kind, data, batch
-        device, length = kind.device, data.longest
-        self._usable, self._roomy = usable_bytes(device, kind.margin), TIGHT * device.free
-        self._layouts = _layouts(workload, device.accelerator, kind.precision, _context(device), length, batch)
-        self._course = Course(workload, device, kind.precision, data, batch, epochs)
-        self._found: dict[Spread, Sized] = {}
+        self._workload = workload
+        self._usable, self._roomy = usable_bytes(kind.device, kind.margin), TIGHT * kind.device.free
+        self._layouts = _layouts(workload, _measureless(kind), data.longest, batch)
+        self._course = Course(workload, kind.device, kind.precision, data, batch, epochs)
+        self._found: dict[_Spread, Sized] = {}
 
-    def at(self, spread: Spread, node_class: NodeClass) -> Sized:
+    def at(self, spread: _Spread, node_class: NodeClass) -> Sized:
         """The setting for that spread over a class of this kind."""
         found = self._found.get(spread)
         if found is None:
-            found = self._found[spread] = self._solve(self._layout(spread), node_class)
+            found = self._found[spread] = self._solve(spread, node_class)
         return found
 
-    def _layout(self, spread: Spread) -> _Layout:
-        found = self._layouts.get(spread)
-        if found is None:
-            found = _lay_out(self._workload, spread, self._kind, self._data.longest, self._batch)
-            self._layouts[spread] = found
-        return found
-
-    def _solve(self, layout: _Layout, node_class: NodeClass) -> Sized:
-        # where its state alone is too much for a device, it is so whatever the cut
-        cuts = layout.cuts if layout.state <= self._usable else layout.cuts[:1]
-        course, stretch = self._course, self._course.stretch(layout.settings[cuts[0]], node_class)
+    def _solve(self, spread: _Spread, node_class: NodeClass) -> Sized:
+        stage, offload, nodes, ranks = spread
+        cuts, state, needs, runs = self._layouts[stage, offload, nodes * ranks]
+        if state > self._usable:
+            # where its state alone is too much for a device, it is so whatever the cut
+            cuts = cuts[:1]
+        course = self._course
+        stretch = course.stretch(runs[cuts[0], ranks].setting, node_class)
         tried = list(zip(course.step_seconds(cuts, stretch), cuts, strict=True))
-        seconds, cut = _search(tried, self._usable, self._roomy, layout.needs) if len(tried) > 1 else tried[0]
-        return Sized(self._workload, layout.settings[cut], layout.needs[cut], course.pace(seconds, stretch))
+        seconds, cut = _search(tried, self._usable, self._roomy, needs) if len(tried) > 1 else tried[0]
+        setting, total, host = runs[cut, ranks]
+        return Sized(self._workload, setting, total, host, course.pace(seconds, stretch))
 
 
 solutions_of = lru_cache(maxsize=1024)(Solutions)
@@ -302,16 +324,9 @@ def settings_of(place: Place, length: int, batch: int) -> tuple[Setting, ...]:
 
 
 def _setting(device: Device, sharding: Sharding, ranks: int, length: int, cut: Cut) -> Setting:
-    return Setting(
-        accelerator=device.accelerator,
-        sharding=sharding,
-        ranks_per_node=ranks,
-        micro_batch=cut.micro_batch,
-        length=length,
-        accumulation=cut.accumulation,
-        checkpointing=cut.checkpointing,
-        context=_context(device),
-    )
+    micro_batch, accumulation, checkpointing = cut
+    kind, context = device.accelerator, _context(device)
+    return Setting(kind, sharding, ranks, micro_batch, length, accumulation, checkpointing, context)
 
 
 def _context(device: Device) -> int:

@@ -1,7 +1,7 @@
 """How fast a way trains: arithmetic, memory traffic, communication and offloading as seconds of one optimizer step."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache, partial
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple
@@ -59,6 +59,13 @@ CPU_ADAM_TRAFFIC: Final = 44
 
 ADAM_TRAFFIC: Final = 34
 """Bytes read and written a trainable parameter by an optimizer step on the device."""
+
+
+# what is looked up most: a member of an enumeration isn't found as quickly
+_CPU: Final = Accelerator.CPU
+_DORA: Final = Method.DORA
+_FULL: Final = Checkpointing.FULL
+_ON_DEVICE: Final = Offload.NONE
 
 
 class Price(NamedTuple):
@@ -170,10 +177,10 @@ class Course:
         self, workload: Workload, device: Device, precision: PrecisionUsed, data: DatasetFacts, batch: int, epochs: str
     ) -> None:
         """Count what doesn't depend on how the workload is spread."""
-        self._workload, self._device, self._precision = workload, device, precision
-        self._epochs = float(epochs)
+        self._device, self._precision = device, precision
+        self._sequences, self._forward = workload.sequences, workload.forward_passes(float(epochs))
         self._work, self._rows = _count(workload), _rows_of(workload, data)
-        self._computed = Remembered(self._prepare)
+        self._computed = Remembered(self._at_stage)
         self.steps = num_steps(data.rows, batch, epochs)
         self._tokens = max(1, round(workload.sequences * data.tokens * float(epochs)))
 
@@ -192,30 +199,30 @@ class Course:
         """Seconds of an optimizer step, for each way to cut its rows."""
         stage, moved, hidden, optimizer, _ = stretch
         computed = self._computed[stage]
+        if not moved:
+            return [times * computed[micro_batch, again] + optimizer for micro_batch, times, again in cuts]
         return [
-            accumulation * _together(computed[micro_batch, checkpointing], moved, hidden) + optimizer
-            for micro_batch, accumulation, checkpointing in cuts
+            times * _together(computed[micro_batch, again], moved, hidden) + optimizer
+            for micro_batch, times, again in cuts
         ]
 
-    def _prepare(self, stage: Literal[0, 3]) -> Remembered[tuple[int, Checkpointing], float]:
-        """Seconds of computing one micro-batch."""
-        device = self._device
-        again, kept = (
-            price_tokens(self._work, _bare(device.accelerator, self._precision, stage, c), device)
-            for c in (Checkpointing.FULL, Checkpointing.NONE)
-        )
-        return Remembered(partial(self._compute, again, kept))
+    def _at_stage(self, stage: Literal[0, 3]) -> Remembered[tuple[int, Checkpointing], float]:
+        return Remembered(partial(self._compute, Remembered(partial(self._price, stage))))
 
-    def _compute(self, again: Price, kept: Price, shape: tuple[int, Checkpointing]) -> float:
+    def _compute(self, prices: Mapping[Checkpointing, Price], shape: tuple[int, Checkpointing]) -> float:
+        """Seconds of computing one micro-batch."""
         micro_batch, checkpointing = shape
-        recomputes = checkpointing is Checkpointing.FULL
-        seconds = (again if recomputes else kept).seconds(*self._rows[micro_batch * self._workload.sequences])
+        seconds = prices[checkpointing].seconds(*self._rows[micro_batch * self._sequences])
         # a forward pass is one of three, or of four with recomputation
-        return seconds * (1 + self._workload.forward_passes(self._epochs) / (4 if recomputes else 3))
+        return seconds * (1 + self._forward / (4 if checkpointing is _FULL else 3))
+
+    def _price(self, stage: Literal[0, 3], checkpointing: Checkpointing) -> Price:
+        device = self._device
+        return price_tokens(self._work, _bare(device.accelerator, self._precision, stage, checkpointing), device)
 
     def pace(self, step_seconds: float, stretch: Stretch) -> Pace:
         """The speed of a setting whose steps take so long."""
-        return Pace(step_seconds=step_seconds, steps=self.steps, tokens=self._tokens, spread=stretch.spread)
+        return Pace(step_seconds, self.steps, self._tokens, stretch.spread)
 
 
 @lru_cache(maxsize=256)
@@ -260,10 +267,10 @@ def spread_of(work: Work, setting: Setting, node: NodeClass) -> Spread:
     """How far measured times are from estimated ones, where this way is like published runs."""
     sharding = setting.sharding
     unlike = (
-        setting.accelerator is Accelerator.CPU
-        or sharding.offload is not Offload.NONE
+        setting.accelerator is _CPU
+        or sharding.offload is not _ON_DEVICE
         or sharding.world > setting.ranks_per_node
-        or work.method is Method.DORA
+        or work.method is _DORA
         or not gpu_rates(node.device).known
     )
     if unlike:
@@ -291,7 +298,7 @@ def _prefetches(setting: Setting) -> bool:
 
 def passes(setting: Setting) -> int:
     """Passes through a layer, each of a forward pass's traffic: forward, backward twice, and once more to recompute."""
-    return 4 if setting.checkpointing is Checkpointing.FULL else 3
+    return 4 if setting.checkpointing is _FULL else 3
 
 
 def matmul_flops(work: Work, setting: Setting, stack: Stack = TRAINER) -> float:
@@ -356,34 +363,36 @@ def launch_seconds(work: Work, setting: Setting, fit: Efficiency = FITTED) -> fl
 
 def traffic_seconds(work: Work, setting: Setting, node: NodeClass) -> float:
     """Seconds for moving weights and gradients in every micro-step."""
-    sharding = setting.sharding
-    element, others = ELEMENT_BYTES[sharding.precision], (sharding.world - 1) / sharding.world
+    stage, offload, world, precision, _ = setting.sharding
+    if stage < 2 and offload is _ON_DEVICE:
+        return 0.0
+    element, others = ELEMENT_BYTES[precision], (world - 1) / world
     weights = element * (work.parameters - work.quantized) + work.quantized / 2
     seconds = 0.0
-    if sharding.stage >= 2:
-        link = between(node, sharding.world, setting.ranks_per_node)
+    if stage >= 2:
+        link = between(node, world, setting.ranks_per_node)
         # weights are gathered for the forward and again for the backward pass
-        gathered = 2 * weights * others / link if sharding.stage == 3 else 0.0
+        gathered = 2 * weights * others / link if stage == 3 else 0.0
         seconds = gathered + work.trainable * element * others / link
-    if sharding.offload is not Offload.NONE:
-        seconds += work.trainable * element / sharding.world / HOST_LINK
-    if sharding.offload is Offload.PARAMETERS:
-        seconds += 2 * weights / sharding.world / HOST_LINK
+    if offload is not _ON_DEVICE:
+        seconds += work.trainable * element / world / HOST_LINK
+    if offload is Offload.PARAMETERS:
+        seconds += 2 * weights / world / HOST_LINK
     return seconds
 
 
 def optimizer_seconds(work: Work, setting: Setting, node: NodeClass) -> float:
     """Seconds of the optimizer step, and of what is communicated once a step."""
-    sharding = setting.sharding
-    share = work.trainable / (sharding.world if sharding.stage >= 1 else 1)
-    element, others = ELEMENT_BYTES[sharding.precision], (sharding.world - 1) / sharding.world
+    stage, offload, world, precision, _ = setting.sharding
+    share = work.trainable / (world if stage >= 1 else 1)
+    element, others = ELEMENT_BYTES[precision], (world - 1) / world
     # all-reduce, or reduce and later gather: twice the gradients' size; ZeRO-2 has reduced already
-    times, moved = (2, 2, 1, 0)[sharding.stage], 0.0
+    times, moved = (2, 2, 1, 0)[stage], 0.0
     if times and others:
-        moved = times * work.trainable * element * others / between(node, sharding.world, setting.ranks_per_node)
-    if sharding.offload is not Offload.NONE:
+        moved = times * work.trainable * element * others / between(node, world, setting.ranks_per_node)
+    if offload is not _ON_DEVICE:
         return moved + host_adam_seconds(share, setting, node) + share * element / HOST_LINK
-    on_cpu = setting.accelerator is Accelerator.CPU
+    on_cpu = setting.accelerator is _CPU
     return moved + share * ADAM_TRAFFIC / (CPU_BANDWIDTH if on_cpu else gpu_rates(node.device).memory)
 
 

@@ -34,10 +34,6 @@ EIGHT_BIT_BLOCKS: Final = 1.02
 RANK_HOST: Final = 3 * GIB
 """RAM of one training process on a GPU node: Python, torch, CUDA's host side, data; not measured by us."""
 
-READ_RAM: Final = 5 * GIB
-"""RAM while weights are read: the largest file of most repositories, mapped as a whole, once for all processes of a
-node."""
-
 
 class Sharding(NamedTuple):
     """How state is spread over devices and node; a plain tuple, since it is looked up by thousands of times."""
@@ -46,6 +42,8 @@ class Sharding(NamedTuple):
     offload: Offload
     world: int
     precision: PrecisionUsed
+    whole: bool = False
+    """Whether every device holds all weights before ZeRO-3 divides them, as under our own trainer."""
 
 
 class States(NamedTuple):
@@ -65,7 +63,7 @@ class States(NamedTuple):
     rooted: int
     """Of them, what is there while the loss is computed."""
     undivided: int
-    """What loading takes beyond weights and optimizer state, where it holds all 4-bit weights first."""
+    """What loading takes beyond weights and optimizer state, where it holds all weights first."""
     returned: int
     """1 where gradients of all layers' inputs stay to the end of the backward pass (FSDP with frozen weights)."""
 
@@ -82,7 +80,10 @@ def device_states(workload: Workload, sharding: Sharding) -> States:
     accumulated, step = _gradients(workload, sharding, element)
     weights = _weights(workload, sharding, element)
     optimizer = 0 if on_host else _shard(trainable * optimizer_bytes(sharding), shards)
-    whole = weight_bytes(workload, element) if workload.quantised and sharding.stage == 3 else 0
+    together = sharding.stage == 3 and (
+        workload.quantised > 0 or (sharding.whole and sharding.offload is not Offload.PARAMETERS)
+    )
+    whole = weight_bytes(workload, element) if together else 0
     return States(
         weights=weights,
         optimizer=optimizer,
@@ -206,7 +207,7 @@ def _gathered(workload: Workload, sharding: Sharding, element: int) -> int:
 def host_bytes(workload: Workload, sharding: Sharding, ranks: int, *, accumulates: bool) -> int:
     """RAM that so many ranks of one node need outside of their devices."""
     processes = ranks * RANK_HOST
-    read = min(READ_RAM, FILE_BYTES * workload.architecture.total_parameters)
+    read = ranks * read_bytes(workload, sharding.precision)
     if sharding.offload is Offload.NONE:
         return processes + read
     p = _shard(workload.trainable, sharding.world)
@@ -216,6 +217,18 @@ def host_bytes(workload: Workload, sharding: Sharding, ranks: int, *, accumulate
     weights = _pinned_weights(workload, sharding) if sharding.offload is Offload.PARAMETERS else 0
     # optimizer state comes when the weights have been read
     return processes + ranks * weights + max(ranks * each, read)
+
+
+def read_bytes(workload: Workload, precision: PrecisionUsed) -> int:
+    """RAM of a process while it reads the weights.
+
+    Files are mapped, and their pages go back to whoever needs RAM; but a model whose files, taken to be in BF16, are in
+    another arithmetic than the run's is converted as a whole before it goes to the device.
+    """
+    a = workload.architecture
+    if precision is PrecisionUsed.BF16 or workload.quantised:
+        return FILE_BYTES * a.largest_tensor
+    return ELEMENT_BYTES[precision] * a.total_parameters
 
 
 def _pinned_weights(workload: Workload, sharding: Sharding) -> int:

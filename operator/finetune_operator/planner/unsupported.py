@@ -29,12 +29,14 @@ def _rejection(found: UnsupportedDevices, origin: str) -> Rejection:
     )
 
 
-def without_nvme(verdicts: Sequence[Verdict]) -> tuple[Rejection, ...]:
+def without_nvme(capacity: Capacity, verdicts: Sequence[Verdict]) -> tuple[Rejection, ...]:
     """Of each class with NVMe whose RAM is too small for what is offloaded the way that would need its disk, too."""
+    if not any(c.nvme for c in capacity.classes):
+        return ()
     found: dict[NodeClass, Rejection] = {}
     for verdict in verdicts:
         c, lack = verdict.candidate, verdict.objection
-        if c.method is not Method.FULL or c.offload is not Offload.PARAMETERS or not c.node_class.nvme:
+        if c.offload is not Offload.PARAMETERS or c.method is not Method.FULL or not c.node_class.nvme:
             continue
         if lack is not None and lack.reason is RejectionReason.OUT_OF_HOST_MEMORY and verdict.sizing is not None:
             found.setdefault(c.node_class, _on_disk(verdict.sizing))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from finetune_operator.api.spec import Adapter, Method, Objective
@@ -81,6 +82,8 @@ def read_workload(
     trained = _trained(architecture, method, adapter, recipe)
     modules = [] if full else [m for t in trained for m in t.modules]
     adapters = sum(t.layer.count * _adapter_parameters(t.modules, adapter.rank, dora=dora) for t in trained)
+    # the score is trained whole beside an adapter
+    adapters += architecture.hidden if objective is Objective.REWARD else 0
     return Workload(
         architecture=architecture,
         method=method,
@@ -93,6 +96,11 @@ def read_workload(
         objective=objective,
         recipe=recipe,
     )
+
+
+workload_of = lru_cache(maxsize=256)(read_workload)
+"""The same counts, found again for as long as they are remembered, with all that was worked out from them: jobs come
+again with every change of the cluster, and others train the same models."""
 
 
 def _trained(architecture: Architecture, method: Method, adapter: Adapter, recipe: Recipe) -> tuple[Trained, ...]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -11,15 +11,28 @@ from pydantic import ValidationError
 
 from finetune_operator.kube.client import Client
 from finetune_operator.kube.errors import KubeError
-from finetune_operator.kube.kinds import CONFIG_MAPS, JOBS, PODS, SERVICES, Kind, Object, uid_of
+from finetune_operator.kube.kinds import CLAIM_TEMPLATES, CONFIG_MAPS, JOBS, PODS, SERVICES, Kind, Object, uid_of
 from finetune_operator.kube.store import Store
 from finetune_operator.lifecycle.attempts import PROGRESS
-from finetune_operator.lifecycle.observed import Child, Chosen, JobSeen, Observed, read_job
+from finetune_operator.lifecycle.observed import (
+    Child,
+    Chosen,
+    JobSeen,
+    JobState,
+    Observed,
+    Planner,
+    read_job,
+    read_time,
+)
+from finetune_operator.lifecycle.phase import is_over
+from finetune_operator.reconciler.pace import Pace
 from finetune_operator.reconciler.ports import Hardware
-from finetune_operator.reconciler.resource import read_identity, read_resource, read_status
+from finetune_operator.reconciler.resource import SpecCache, is_suspended, nodes_of, read_identity, read_status
 from finetune_operator.renderers import names
+from finetune_operator.renderers.bundle import Bundle
 from finetune_operator.renderers.placement import PLACEMENT_FILE, Placement
 from finetune_trainer.events import Event, InspectionFacts, parse_event
+from finetune_trainer.job_config import JOB_FILE
 
 LOG_LINES: Final = 200
 """Of a trainer's log that are read at once: it tells at most 500 steps a run, and its libraries say little."""
@@ -27,6 +40,9 @@ LOG_LINES: Final = 200
 
 LOG_BYTES: Final = 256 << 10
 """Likewise."""
+
+CHILDREN: Final = (JOBS, SERVICES, CONFIG_MAPS, CLAIM_TEMPLATES)
+"""Kinds of what a job owns."""
 
 ORIGIN: Final = "the cluster"
 """For sentences."""
@@ -38,25 +54,31 @@ class World:
 
     store: Store
     hardware: Hardware
+    plan: Planner
+    read: SpecCache = field(default_factory=SpecCache)
+    pace: Pace = field(default_factory=lambda: Pace(PROGRESS))
+    """Of looks into a log."""
 
 
 def gather(world: World, found: Object, now: datetime) -> Observed:
     """What is seen of one job, without its log."""
     identity = read_identity(found)
-    job, problem = read_resource(found)
-    owned = {kind: world.store.owned_by(kind, identity.uid) for kind in (JOBS, SERVICES, CONFIG_MAPS)}
+    job, problem = world.read(found)
+    owned = {kind: world.store.owned_by(kind, identity.uid) for kind in CHILDREN}
     maps = owned[CONFIG_MAPS]
     jobs = {j["metadata"]["name"]: j for j in owned[JOBS]}
     facts_map = names.facts_name(identity, job) if job is not None else ""
+    kept = next((m for m in maps if m["metadata"]["name"] == facts_map), None)
     inspection = jobs.get(names.inspection_name(identity, job)) if job is not None else None
-    hardware = (found.get("spec") or {}).get("hardware") or {}
-    selector, tolerations = hardware.get("nodeSelector") or {}, hardware.get("tolerations") or ()
+    output = names.output_of(job) if job is not None else ""
+    selector, tolerations = nodes_of(job)
     return Observed(
         identity=identity,
         job=job,
         problem=problem,
         status=read_status(found),
-        facts=_facts(maps, facts_map),
+        facts=_facts(kept),
+        facts_since=read_time(kept["metadata"]["creationTimestamp"]) if kept is not None else None,
         facts_map=facts_map,
         inspection=_seen(world, inspection) if inspection is not None else None,
         chosen=_chosen(maps),
@@ -66,14 +88,16 @@ def gather(world: World, found: Object, now: datetime) -> Observed:
         log_problem="",
         capacity=partial(world.hardware.capacity, ORIGIN, selector, tolerations),
         promised=partial(world.hardware.promised, (identity.namespace, identity.name)),
-        suspended=bool((found.get("spec") or {}).get("suspend")),
+        writers=partial(world.hardware.writing, (identity.namespace, identity.name), output),
+        plan=world.plan,
+        suspended=is_suspended(found),
         now=now,
     )
 
 
-async def with_log(seen: Observed, client: Client) -> Observed:
+async def with_log(seen: Observed, client: Client, pace: Pace) -> Observed:
     """The same with what the trainer says, where it is time to look; a log that may not be read stops nothing."""
-    pod = _log_pod(seen)
+    pod = _log_pod(seen, pace)
     if pod is None:
         return seen
     try:
@@ -85,14 +109,17 @@ async def with_log(seen: Observed, client: Client) -> Observed:
     return replace(seen, events=tuple(_events((text or "").splitlines())))
 
 
-def _log_pod(seen: Observed) -> str | None:
+def _log_pod(seen: Observed, pace: Pace) -> str | None:
+    """Whose log it is time to read: one that runs, from time to time; one that has ended, when its Job has."""
     current = seen.attempts.get(max(seen.attempts, default=0))
     first = current.first if current is not None else None
-    if first is None or not (first.running or first.end is not None):
+    if current is None or first is None or is_over(seen.status.conditions):
         return None
+    if first.end is not None:
+        return first.name if current.state in {JobState.COMPLETE, JobState.FAILED} else None
     told = seen.status.progress
-    due = told is None or first.end is not None or seen.now - told.updated_at >= PROGRESS
-    return first.name if due else None
+    due = told is None or seen.now - told.updated_at >= PROGRESS
+    return first.name if first.running and due and pace.allows(current.uid, seen.now) else None
 
 
 def _events(lines: Iterable[str]) -> Iterable[Event]:
@@ -123,8 +150,8 @@ def _attempt(job: Object) -> str | None:
     return found
 
 
-def _facts(maps: Sequence[Object], name: str) -> InspectionFacts | None:
-    text = next((m["data"].get(names.FACTS_FILE) for m in maps if m["metadata"]["name"] == name), None)
+def _facts(kept: Object | None) -> InspectionFacts | None:
+    text = kept["data"].get(names.FACTS_FILE) if kept is not None else None
     try:
         return InspectionFacts.model_validate_json(text) if text else None
     except ValidationError:
@@ -138,10 +165,11 @@ def _chosen(maps: Sequence[Object]) -> Chosen | None:
     if not runs:
         return None
     first = min(runs, key=lambda m: (m["metadata"].get("creationTimestamp") or "", m["metadata"]["name"]))
-    notes = first["metadata"]["annotations"]
+    files = {name: text for name, text in first["data"].items() if name != PLACEMENT_FILE}
+    # not from the annotations, which aren't immutable
     return Chosen(
         config_map=first["metadata"]["name"],
-        option=notes[names.OPTION_ANNOTATION],
-        hash=notes[names.HASH_ANNOTATION],
+        option=json.loads(files[JOB_FILE])["prediction"]["option"],
+        hash=Bundle(files=files).hash,
         placement=Placement.model_validate(json.loads(first["data"][PLACEMENT_FILE]), strict=False, extra="ignore"),
     )

@@ -18,6 +18,9 @@ class Hardware(Protocol):
     def promised(self, but: Key) -> Sequence[Placement]:
         """What admitted pods of jobs other than that one will hold that aren't bound yet, one entry a pod."""
 
+    def writing(self, key: Key, output: str) -> Sequence[str]:
+        """Pods and Jobs that may write to that output of that job: "pod NAME", then "Job NAME"."""
+
 
 class Recorder(Protocol):
     """Tells people what happened, as Events; one that can't be written stops nothing."""

@@ -1,6 +1,7 @@
 """A FineTuneJob as the API server holds it, as our own types."""
 
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -15,6 +16,10 @@ from finetune_operator.local.document import Document
 from finetune_operator.local.faults import validate
 
 _WHERE: Final = "job"
+_WAITING: Final = {Reason.WAITING_FOR_CAPACITY, Reason.WAITING_FOR_OUTPUT}
+
+MOST: Final = 2048
+"""Jobs that are kept as they were read."""
 
 
 def read_identity(found: Mapping[str, Any]) -> Identity:
@@ -42,6 +47,27 @@ def read_resource(found: Mapping[str, Any]) -> tuple[FineTuneJob | None, str]:
     return (None, "; ".join(refused)) if refused else (job, "")
 
 
+class SpecCache:
+    """Jobs as they were read last: of one object the spec is the same as long as its generation is."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._kept: OrderedDict[str, tuple[int, tuple[FineTuneJob | None, str]]] = OrderedDict()
+
+    def __call__(self, found: Mapping[str, Any]) -> tuple[FineTuneJob | None, str]:
+        """As read_resource."""
+        uid, generation = found["metadata"]["uid"], int(found["metadata"].get("generation") or 0)
+        known = self._kept.get(uid)
+        if known is not None and generation and known[0] == generation:
+            self._kept.move_to_end(uid)
+            return known[1]
+        read = read_resource(found)
+        self._kept[uid] = generation, read
+        if len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return read
+
+
 def read_status(found: Mapping[str, Any]) -> FineTuneJobStatus:
     """What was written of it last; a status that isn't ours, or of another version, is begun anew."""
     try:
@@ -52,8 +78,29 @@ def read_status(found: Mapping[str, Any]) -> FineTuneJobStatus:
 
 
 def waits_for_devices(found: Mapping[str, Any]) -> bool:
-    """Whether a job would start if more were free."""
-    conditions = (found.get("status") or {}).get("conditions") or ()
+    """Whether a job would start if devices were free, or if pods were gone."""
+    conditions = _fields(found.get("status")).get("conditions")
     return any(
-        c.get("type") == ConditionType.ADMITTED and c.get("reason") == Reason.WAITING_FOR_CAPACITY for c in conditions
+        c.get("type") == ConditionType.ADMITTED and c.get("reason") in _WAITING
+        for c in map(_fields, conditions if isinstance(conditions, list) else ())
     )
+
+
+def is_suspended(found: Mapping[str, Any]) -> bool:
+    """Whether it is to be stopped, also where its spec can't be read as a whole."""
+    return _fields(found.get("spec")).get("suspend") is True
+
+
+def nodes_of(job: FineTuneJob | None) -> tuple[Mapping[str, str], Sequence[Mapping[str, Any]]]:
+    """The labels that a job wants of nodes, and what it tolerates there, as a pod has them; nothing of no job."""
+    if job is None:
+        return {}, ()
+    hardware = job.spec.hardware
+    return hardware.node_selector, [
+        t.model_dump(mode="json", by_alias=True, exclude_none=True) for t in hardware.tolerations
+    ]
+
+
+def _fields(value: Any) -> Mapping[str, Any]:
+    """An object's fields; an object that was written past validation may have none."""
+    return value if isinstance(value, dict) else {}

@@ -5,7 +5,7 @@ from typing import Final
 
 from finetune_operator.api.resource import FineTuneJob
 from finetune_operator.renderers.places import in_pod
-from finetune_operator.renderers.trainer_config import render_data
+from finetune_operator.renderers.trainer_config import render_asked_parent, render_data
 
 REQUEST_FILE: Final = "request.json"
 """Key of its ConfigMap."""
@@ -20,5 +20,6 @@ def inspection_request(job: FineTuneJob) -> str:
         # of a model from the hub only what planning needs is fetched
         "weights": job.spec.model.source.hub is None,
         "data": data.model_dump(mode="json"),
+        "parent": render_asked_parent(job.spec, places.adapter),
     }
     return json.dumps(request)

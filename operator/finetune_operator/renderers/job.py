@@ -5,8 +5,17 @@ from typing import Any, Final
 
 from finetune_operator.api.resource import FineTuneJob, Identity
 from finetune_operator.api.spec import Accelerator
-from finetune_operator.planner.cluster.labels import PRODUCT_LABELS, WHOLE_GPU
+from finetune_operator.planner.cluster.labels import (
+    GKE_PARTITION,
+    GPU_PRESENT,
+    INSTANCE_TYPE,
+    PRODUCT_LABELS,
+    WHOLE_GPU,
+)
+from finetune_operator.planner.cluster.nodes import ARM
 from finetune_operator.renderers import names
+from finetune_operator.renderers.claims import CLAIM, by_claim, pod_claims
+from finetune_operator.renderers.inspection import rows_bytes
 from finetune_operator.renderers.placement import SHARED_MEMORY, Placement
 from finetune_operator.renderers.places import CONFIG, in_pod
 from finetune_operator.renderers.pod import PYTHON, pod_spec
@@ -16,6 +25,9 @@ from finetune_trainer.job_config import JOB_FILE
 
 MASTER_VARIABLE: Final = "FINETUNE_MASTER"
 """Tells the trainer where rank 0 listens."""
+
+ARCH: Final = "kubernetes.io/arch"
+"""Label of a node's processor."""
 
 HOST: Final = "kubernetes.io/hostname"
 
@@ -41,6 +53,7 @@ def render_attempt(
         settings: of the platform.
     """
     name, labels = names.attempt_name(identity, number), {"attempt": str(number)}
+    output = names.output_of(job)
     several = placement.nodes > 1
     environment = [{"name": MASTER_VARIABLE, "value": master_address(identity, number)}] if several else []
     spec = pod_spec(
@@ -52,15 +65,20 @@ def render_attempt(
         environment=environment,
         resources=_resources(placement),
         weights=True,
-        work=settings.scratch + (placement.model_bytes if job.spec.model.source.hub is not None else 0),
+        work=settings.scratch
+        + rows_bytes(job)
+        + (placement.model_bytes if job.spec.model.source.hub is not None else 0),
         shared_memory=SHARED_MEMORY * placement.devices_per_node,
         grace=settings.grace_seconds,
+        commit=placement.commit,
     )
     tolerations = [*spec.get("tolerations", ()), *_tolerations(placement)]
     if tolerations:
         spec["tolerations"] = tolerations
     if several:
         spec["subdomain"] = name
+    if by_claim(placement):
+        spec["resourceClaims"] = pod_claims(identity, number)
     affinity = _affinity(identity, placement, labels)
     if affinity:
         spec["affinity"] = affinity
@@ -68,7 +86,7 @@ def render_attempt(
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            **names.metadata(identity, name, "trainer", **labels),
+            **names.metadata(identity, name, "trainer", **labels, output=output),
             "annotations": {names.PLACEMENT_ANNOTATION: placement.model_dump_json(by_alias=True)},
         },
         "spec": {
@@ -79,7 +97,10 @@ def render_attempt(
             "backoffLimitPerIndex": 0,
             # a pod that is on its way out still holds its devices
             "podReplacementPolicy": "Failed",
-            "template": {"metadata": {"labels": names.labels_of(identity, "trainer", **labels)}, "spec": spec},
+            "template": {
+                "metadata": {"labels": names.labels_of(identity, "trainer", **labels, output=output)},
+                "spec": spec,
+            },
         },
     }
 
@@ -91,9 +112,11 @@ def _tolerations(placement: Placement) -> list[dict[str, str]]:
 
 
 def _resources(placement: Placement) -> dict[str, Any]:
-    devices = {placement.resource: str(placement.devices_per_node)} if placement.resource else {}
+    plugged = placement.resource and not by_claim(placement)
+    devices = {placement.resource: str(placement.devices_per_node)} if plugged else {}
     held = {"memory": str(placement.host_memory), **devices}
-    return {"requests": {"cpu": str(placement.cores), **held}, "limits": held}
+    claims = {"claims": [{"name": CLAIM}]} if by_claim(placement) else {}
+    return {"requests": {"cpu": str(placement.cores), **held}, "limits": held, **claims}
 
 
 def _affinity(identity: Identity, placement: Placement, labels: dict[str, str]) -> dict[str, Any]:
@@ -110,12 +133,40 @@ def _affinity(identity: Identity, placement: Placement, labels: dict[str, str]) 
 
 
 def _product_terms(placement: Placement) -> list[dict[str, Any]]:
-    """Nodes with the planned product, by whichever label tells it; a slice's resource tells enough by itself."""
-    product = placement.product.partition("-MIG-")[0]
-    if placement.accelerator is Accelerator.CPU or placement.resource != WHOLE_GPU:
+    """Nodes with the planned product, by whichever label tells it; one term is enough."""
+    if placement.accelerator is Accelerator.CPU:
+        return [_processor(placement)]
+    if by_claim(placement):
+        # the claim says which devices
         return []
+    if placement.instance_types:
+        return [_term(_in(INSTANCE_TYPE, *placement.instance_types))]
     if _LABEL_VALUE.fullmatch(placement.product) is None:
-        # of a table and not of a label
+        # not of a label
         return []
-    values = sorted({placement.product, product})
-    return [{"matchExpressions": [{"key": key, "operator": "In", "values": values}]} for key in PRODUCT_LABELS]
+    whole, _, profile = placement.product.partition("-MIG-")
+    own = f"{placement.resource}.product"
+    # the device plugin names slices of the strategy "mixed" by their resource; others are told by a label
+    sliced = _in(GKE_PARTITION, profile) if profile else _absent(GKE_PARTITION)
+    cloud = [sliced] if placement.resource == WHOLE_GPU else []
+    others = [key for key in PRODUCT_LABELS if key != own]
+    return [_term(_in(own, placement.product)), *(_term(_in(key, whole), *cloud, _absent(own)) for key in others)]
+
+
+def _processor(placement: Placement) -> dict[str, Any]:
+    """Nodes of the planned architecture without GPUs: those are planned with for their GPUs alone."""
+    architecture = {"key": ARCH, "operator": "In" if placement.product == ARM else "NotIn", "values": ["arm64"]}
+    present = {"key": GPU_PRESENT, "operator": "NotIn", "values": ["true"]}
+    return _term(architecture, present, *map(_absent, PRODUCT_LABELS))
+
+
+def _term(*expressions: dict[str, Any]) -> dict[str, Any]:
+    return {"matchExpressions": list(expressions)}
+
+
+def _in(key: str, *values: str) -> dict[str, Any]:
+    return {"key": key, "operator": "In", "values": list(values)}
+
+
+def _absent(key: str) -> dict[str, Any]:
+    return {"key": key, "operator": "DoesNotExist"}

@@ -18,6 +18,9 @@ COMPONENT_LABEL: Final = "app.kubernetes.io/component"
 ATTEMPT_LABEL: Final = f"{GROUP}/attempt"
 """Number of an attempt, from 1; on its Job, Service and pods."""
 
+OUTPUT_LABEL: Final = f"{GROUP}/output"
+"""Where an attempt's pods write, as a hash: two runs never write to one place at once."""
+
 PLACEMENT_ANNOTATION: Final = f"{GROUP}/placement"
 """On an attempt's Job: what its pods hold, as JSON."""
 
@@ -25,15 +28,19 @@ OPTION_ANNOTATION: Final = f"{GROUP}/option"
 HASH_ANNOTATION: Final = f"{GROUP}/hash"
 """On a run's ConfigMap: of the files that the trainer starts with."""
 
+TRAINER: Final = "trainer"
+"""Value of COMPONENT_LABEL of what trains."""
+
 TRAINER_CONTAINER: Final = "trainer"
 FACTS_FILE: Final = "facts.json"
 """Key of a ConfigMap: what an inspection read."""
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of requests and facts: raised when either changes, since what has been written is immutable."""
 
 _UID_DIGITS: Final = 8
 _HASH_DIGITS: Final = 8
+_OUTPUT_DIGITS: Final = 16
 
 
 def stem(identity: Identity) -> str:
@@ -54,6 +61,15 @@ def facts_name(identity: Identity, job: FineTuneJob) -> str:
 def inspection_name(identity: Identity, job: FineTuneJob) -> str:
     """Of the Job that reads what the spec names now, and of the ConfigMap that tells it what to read."""
     return f"{stem(identity)}-look-{_looked_at(job)}"
+
+
+def output_of(job: FineTuneJob) -> str:
+    """What OUTPUT_LABEL calls the place that a job writes to; empty where it isn't one of a cluster."""
+    volume = job.spec.output.volume
+    if volume is None:
+        return ""
+    parts = [p for p in volume.path.split("/") if p not in {"", "."}]
+    return hashlib.sha256("/".join((volume.claim_name, *parts)).encode()).hexdigest()[:_OUTPUT_DIGITS]
 
 
 def run_name(identity: Identity, digest: str) -> str:

@@ -29,6 +29,10 @@ class Placement(ApiModel):
     """Cores that a pod asks for."""
     model_bytes: int
     """Bytes that the base model takes on a disk at most."""
+    instance_types: tuple[str, ...] = ()
+    """The machines, where nothing else on a node tells the product."""
+    commit: str = ""
+    """Of a model from the hub, for all attempts the one that was planned for; empty for others."""
 
 
 HEADROOM: Final = 0.25
@@ -38,8 +42,8 @@ SHARED_MEMORY: Final = Bytes(256 * MIB)
 """For one device: NCCL's and gloo's buffers among the ranks of a node; the runtime's own 64 MiB are too few."""
 
 
-def placement_of(plan: Plan) -> Placement:
-    """What pods of that plan hold."""
+def placement_of(plan: Plan, commit: str | None = None) -> Placement:
+    """What pods of that plan hold, with the commit of a model from the hub."""
     found = plan.node_class
     on_cpu = found.device.accelerator is Accelerator.CPU
     return Placement(
@@ -54,6 +58,8 @@ def placement_of(plan: Plan) -> Placement:
         cores=max(1, found.cores * plan.devices_per_node // found.devices_per_node // 2),
         # four bytes a parameter: float32, which is the most that checkpoints have
         model_bytes=4 * plan.total_parameters,
+        instance_types=found.instance_types,
+        commit=commit or "",
     )
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from finetune_operator.api.resource import FineTuneJob
-from finetune_operator.api.sources import DataSource, ImageSource, VolumeSource
+from finetune_operator.api.sources import AdapterSource, DataSource, HubSource, ImageSource, VolumeSource
+from finetune_operator.api.spec import FineTuneJobSpec
 from finetune_operator.api.surroundings import placed_data
 from finetune_operator.renderers.trainer_config import Places
 
@@ -21,8 +22,8 @@ WORK: Final = f"{ROOT}/work"
 FETCHED: Final = f"{WORK}/model"
 """A model from the hub."""
 
-REVISION: Final = 40
-"""Digits of a commit."""
+FETCHED_ADAPTER: Final = f"{WORK}/adapter"
+"""An adapter from the hub."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,44 @@ class Mounts:
 
     volumes: list[dict[str, Any]] = field(default_factory=list)
     mounts: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Something from the hub that a pod gets before it begins."""
+
+    container: str
+    """Name of the container that does it."""
+    source: HubSource
+    folder: str
+    options: tuple[str, ...] = ()
+    """Of `finetune_trainer.fetch`."""
+
+
+def fetches(spec: FineTuneJobSpec, commit: str = "", *, weights: bool) -> tuple[Fetch, ...]:
+    """All that a pod gets from the hub: model, adapter and rows.
+
+    Args:
+        spec: of the job.
+        commit: of the model; empty for what the job names.
+        weights: False for as little of the model as a plan needs.
+    """
+    found = []
+    model = spec.model.source.hub
+    if model is not None:
+        pinned = model.model_copy(update={"revision": commit or model.revision})
+        found.append(Fetch("fetch", pinned, FETCHED, () if weights else ("--without-weights",)))
+    if spec.model.adapter is not None and spec.model.adapter.hub is not None:
+        found.append(Fetch("fetch-adapter", spec.model.adapter.hub, FETCHED_ADAPTER, ("--adapter",)))
+    for number, placed in enumerate(placed_data(spec)):
+        hub = placed.source.hub
+        if hub is not None:
+            found.append(Fetch(f"fetch-rows-{number}", hub, _fetched_rows(number), ("--rows", hub.path)))
+    return tuple(found)
+
+
+def _fetched_rows(number: int) -> str:
+    return f"{WORK}/rows-{number}"
 
 
 @dataclass(slots=True)
@@ -51,7 +90,9 @@ class _Layout:
         volume = {"image": {"reference": source.reference, "pullPolicy": "IfNotPresent"}}
         return _joined(self._mount("image", source.reference, volume, read_only=True), source.path)
 
-    def rows(self, source: DataSource) -> str:
+    def rows(self, source: DataSource, number: int) -> str:
+        if source.hub is not None:
+            return _fetched_rows(number)
         if source.volume is not None:
             return self.volume(source.volume)
         if source.image is not None:
@@ -80,24 +121,26 @@ class InPod:
     mounts: Mounts
 
 
-def in_pod(job: FineTuneJob, *, with_output: bool = True) -> InPod:
+def in_pod(job: FineTuneJob, commit: str | None = None, *, with_output: bool = True) -> InPod:
     """Where everything is.
 
     Args:
         job: with sources and output of a cluster.
+        commit: of a model from the hub, where that is known.
         with_output: False where nothing is written: an inspection reads all of it, also a claim that is the output's.
     """
     spec = job.spec
     if spec.output.volume is None:
         raise ValueError("an output in a cluster is on a volume; refused_in_cluster tells a person before")
     layout = _Layout(output_claim=spec.output.volume.claim_name if with_output else None)
-    model, description, revision = _model(job, layout)
-    rows = {placed.at: layout.rows(placed.source) for placed in placed_data(spec)}
+    model, description = _model(job, layout)
+    rows = {placed.at: layout.rows(placed.source, number) for number, placed in enumerate(placed_data(spec))}
     places = Places(
         model=model,
         model_description=description,
         model_source=None if spec.model.source.hub is not None else model,
-        model_revision=revision,
+        model_revision=commit,
+        adapter=_adapter(spec.model.adapter, layout),
         train=tuple(path for at, path in rows.items() if at[1] == "train"),
         evaluation=next((path for at, path in rows.items() if at[1] == "evaluation"), None),
         output=layout.volume(spec.output.volume) if with_output else f"{WORK}/out",
@@ -105,17 +148,24 @@ def in_pod(job: FineTuneJob, *, with_output: bool = True) -> InPod:
     return InPod(places=places, mounts=layout.found)
 
 
-def _model(job: FineTuneJob, layout: _Layout) -> tuple[str, str, str | None]:
-    """Folder, what the user wrote, and the commit where that is known."""
+def _model(job: FineTuneJob, layout: _Layout) -> tuple[str, str]:
+    """Folder, and what the user wrote."""
     source = job.spec.model.source
     if source.hub is not None:
-        commit = source.hub.revision if len(source.hub.revision) == REVISION else None
-        return FETCHED, f"{source.hub.repo}@{source.hub.revision}", commit
+        return FETCHED, f"{source.hub.repo}@{source.hub.revision}"
     if source.volume is not None:
-        return layout.volume(source.volume), f"{source.volume.path} on {source.volume.claim_name}", None
+        return layout.volume(source.volume), f"{source.volume.path} on {source.volume.claim_name}"
     if source.image is not None:
-        return layout.image(source.image), f"{source.image.path} in {source.image.reference}", None
+        return layout.image(source.image), f"{source.image.path} in {source.image.reference}"
     raise ValueError("a cluster has no local model; refused_in_cluster tells a person before")
+
+
+def _adapter(source: AdapterSource | None, layout: _Layout) -> str | None:
+    if source is None:
+        return None
+    if source.volume is not None:
+        return layout.volume(source.volume)
+    return layout.image(source.image) if source.image is not None else FETCHED_ADAPTER
 
 
 def _joined(root: str, path: str) -> str:

@@ -5,8 +5,10 @@ from typing import Any, Final
 
 from finetune_operator.api.resource import FineTuneJob
 from finetune_operator.renderers.names import TRAINER_CONTAINER
-from finetune_operator.renderers.places import CONFIG, FETCHED, WORK, Mounts
+from finetune_operator.renderers.places import CONFIG, WORK, Fetch, Mounts, fetches
+from finetune_operator.renderers.repeat import CONFIG_FILE
 from finetune_operator.renderers.settings import RenderSettings
+from finetune_trainer.job_config import COMMAND
 
 TERMINATION: Final = "/dev/termination-log"
 """Where a container leaves its last word for the kubelet."""
@@ -30,6 +32,7 @@ def pod_spec(  # noqa: PLR0913  a pod is made of all of these
     work: int,
     shared_memory: int = 0,
     grace: int,
+    commit: str = "",
 ) -> dict[str, Any]:
     """A pod's spec.
 
@@ -45,24 +48,33 @@ def pod_spec(  # noqa: PLR0913  a pod is made of all of these
         work: bytes of the node's disk at most.
         shared_memory: bytes of /dev/shm; 0 for the runtime's own 64 MiB.
         grace: seconds from the request to stop to the end by force.
+        commit: of a model from the hub; empty for what the job names.
     """
     template = job.spec.pod_template
     volumes, mounted = _own(config_map, work, shared_memory)
     main = _container(
-        TRAINER_CONTAINER, settings, command, [*_environment(), *environment], [*mounted, *mounts.mounts], resources
+        TRAINER_CONTAINER,
+        settings,
+        command,
+        [*_environment(), _repeated_by(job), *environment],
+        [*mounted, *mounts.mounts],
+        resources,
     )
-    fetch = _fetch(job, settings, mounted, weights=weights)
+    wanted = fetches(job.spec, commit, weights=weights)
     spec: dict[str, Any] = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        # a container's first process ignores a request to stop until it has a handler; with the pause container as the
+        # first one, a trainer that is only starting ends at once, and not by force when its grace is over
+        "shareProcessNamespace": True,
         "terminationGracePeriodSeconds": grace,
         "securityContext": _security(settings),
         "containers": [main],
         "volumes": [*volumes, *mounts.volumes],
     }
-    if fetch is not None:
-        spec["initContainers"] = [fetch]
+    if wanted:
+        spec["initContainers"] = [_fetch(fetch, settings, mounted) for fetch in wanted]
     if job.spec.hardware.node_selector:
         spec["nodeSelector"] = dict(job.spec.hardware.node_selector)
     if job.spec.hardware.tolerations:
@@ -105,6 +117,13 @@ def _container(
     }
 
 
+def _repeated_by(job: FineTuneJob) -> dict[str, str]:
+    """The command that the report tells: paths of a pod are of no use to who reads it."""
+    namespace = job.metadata.namespace
+    where = f" --namespace {namespace}" if namespace else ""
+    return {"name": COMMAND, "value": f"kubectl apply{where} -f {CONFIG_FILE}"}
+
+
 def _environment() -> list[dict[str, str]]:
     values = {
         "HOME": f"{WORK}/home",
@@ -145,19 +164,13 @@ def _own(config_map: str, work: int, shared_memory: int) -> tuple[list[dict[str,
     return volumes, mounts
 
 
-def _fetch(
-    job: FineTuneJob, settings: RenderSettings, mounts: Sequence[Mapping[str, Any]], *, weights: bool
-) -> dict[str, Any] | None:
-    """Gets a model from the hub, once a node; the only container with the token, and without the job's rows."""
-    hub = job.spec.model.source.hub
-    if hub is None:
-        return None
-    command = [PYTHON, "-m", "finetune_trainer.fetch", hub.repo, hub.revision, FETCHED]
+def _fetch(fetch: Fetch, settings: RenderSettings, mounts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Gets something from the hub, once a node; the only container with its token, and without what is mounted."""
+    hub = fetch.source
+    command = [PYTHON, "-m", "finetune_trainer.fetch", hub.repo, hub.revision, fetch.folder, *fetch.options]
     environment: list[Mapping[str, Any]] = [*_environment()]
     if hub.token_secret_ref is not None:
         reference = {"name": hub.token_secret_ref.name, "key": hub.token_secret_ref.key}
         environment.append({"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": reference}})
     resources = {"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
-    return _container(
-        "fetch", settings, [*command, *([] if weights else ["--without-weights"])], environment, mounts, resources
-    )
+    return _container(fetch.container, settings, command, environment, mounts, resources)

@@ -94,7 +94,7 @@ def _security(pod: ReportPod) -> dict[str, Any]:
 
 
 def _container(pod: ReportPod) -> dict[str, Any]:
-    small = {"cpu": "100m", "memory": "128Mi", "ephemeral-storage": "64Mi"}
+    small = {"cpu": "100m", "memory": "128Mi"}
     return {
         "name": CONTAINER,
         "image": pod.image,

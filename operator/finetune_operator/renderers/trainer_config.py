@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from finetune_operator.api.resource import FineTuneJob
 from finetune_operator.api.spec import (
     TRAINED,
+    WEIGHED,
     Accelerator,
     Contract,
     DataFormat,
     FineTuneJobSpec,
     JsonContract,
     Method,
-    Objective,
     OnBadRow,
     Preference,
     Schedule,
@@ -33,6 +33,7 @@ from finetune_trainer.job_config import (
     JobConfig,
     JsonContractConfig,
     ModelConfig,
+    ParentConfig,
     Precision,
     PredictionConfig,
     PreferenceConfig,
@@ -82,6 +83,8 @@ class Places:
     """In the order of the job's sources."""
     evaluation: str | None
     output: str
+    adapter: str | None = None
+    """Folder of the adapter to go on from."""
 
 
 def render_data(spec: FineTuneJobSpec, train: Sequence[str], evaluation: str | None) -> DataConfig:
@@ -110,6 +113,7 @@ def render_job(job: FineTuneJob, plan: Plan, architecture: Architecture, places:
         model=ModelConfig(path=places.model, description=places.model_description),
         data=render_data(spec, places.train, places.evaluation),
         adapter=_adapter(spec, plan, architecture),
+        parent=_parent(spec, places.adapter),
         quantization=_quantization(plan),
         preference=_preference(spec),
         training=_training(spec.training, plan),
@@ -159,7 +163,7 @@ def _objective(spec: FineTuneJobSpec) -> TrainedObjective:
 
 
 def _preference(spec: FineTuneJobSpec) -> PreferenceConfig | None:
-    if spec.objective not in TRAINED or spec.objective is Objective.SFT:
+    if spec.objective not in WEIGHED:
         return None
     chosen = spec.preference or Preference()
     return PreferenceConfig(
@@ -167,6 +171,32 @@ def _preference(spec: FineTuneJobSpec) -> PreferenceConfig | None:
         desirable_weight=float(chosen.desirable_weight),
         undesirable_weight=float(chosen.undesirable_weight),
     )
+
+
+def _parent(spec: FineTuneJobSpec, path: str | None) -> ParentConfig | None:
+    source = spec.model.adapter
+    if source is None or path is None:
+        return None
+    return ParentConfig(path=path, description=source.written)
+
+
+def render_asked_parent(spec: FineTuneJobSpec, path: str | None) -> dict[str, Any] | None:
+    """What an inspection holds an adapter to go on from against; None without one."""
+    parent = _parent(spec, path)
+    if parent is None or spec.method is None:
+        return None
+    asked = spec.adapter
+    return {
+        "parent": parent.model_dump(mode="json"),
+        "method": spec.method.value,
+        "objective": _objective(spec),
+        "adapter": {
+            "rank": asked.rank,
+            "alpha": asked.alpha,
+            "dropout": float(asked.dropout),
+            "target_modules": list(asked.target_modules),
+        },
+    }
 
 
 def _adapter(spec: FineTuneJobSpec, plan: Plan, architecture: Architecture) -> AdapterConfig | None:
@@ -207,6 +237,7 @@ def _training(training: Training, plan: Plan) -> TrainingConfig:
         seed=training.seed,
         precision=Precision(plan.precision.value),
         gradient_checkpointing=plan.checkpointing is Checkpointing.FULL,
+        packing=training.packing.value,
         evaluate_every_steps=_evaluated_every(training),
         early_stopping=_early_stopping(training),
         checkpoint_every_steps=training.checkpoint.every_steps,

@@ -6,17 +6,17 @@ import sys
 import time
 
 from tests.support.kubernetes.building import BuildError, built
-from tests.support.kubernetes.programs import DEFAULT_RELEASE, KWOK, NODE, RELEASES, Program, kube
+from tests.support.kubernetes.programs import DEFAULT_RELEASE, HELM, KWOK, NODE, RELEASES, Program, kube
 from tests.support.kubernetes.toolchain import NoGoError
 
 
 def main() -> None:
-    """Build the control plane and kwok, and with `--node` what nodes need too."""
+    """Build the control plane and kwok, and with `--node` what nodes need and helm."""
     parser = argparse.ArgumentParser(prog="python -m tests.support.kubernetes", description=main.__doc__)
     parser.add_argument("--kubernetes", choices=RELEASES, default=os.environ.get("KUBERNETES", DEFAULT_RELEASE))
-    parser.add_argument("--node", action="store_true", help="kubelets too: containerd, runc, CNI and CoreDNS")
+    parser.add_argument("--node", action="store_true", help="kubelets too: containerd, runc, CNI and CoreDNS; and helm")
     chosen = parser.parse_args()
-    for program in (kube(chosen.kubernetes), KWOK, *(NODE if chosen.node else ())):
+    for program in (kube(chosen.kubernetes), KWOK, *((*NODE, HELM) if chosen.node else ())):
         _build(program)
 
 

@@ -14,9 +14,17 @@ AUDIT_POLICY: Final[dict[str, Any]] = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
-    "rules": [{"level": "Metadata"}],
+    "rules": [
+        {
+            "level": "Request",
+            "verbs": ["patch"],
+            "resources": [{"group": "finetune-operator.dev", "resources": ["finetunejobs/status"]}],
+        },
+        {"level": "Metadata"},
+    ],
 }
-"""Who asked for what and what came of it; one line for each request, and one more when a watch ends."""
+"""Who asked for what and what came of it, and what a status was to be; one line for each request, and one more when a
+watch ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

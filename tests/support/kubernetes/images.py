@@ -62,7 +62,7 @@ def build_image(name: str, context: Path, dockerfile: str, mounts: Sequence[str]
         file.write(dockerfile)
         file.flush()
         given = [f"--build-arg={key}={value}" for key, value in arguments.items()]
-        where = ("--isolation=chroot", "--network=host", "--pull-never", "--file", file.name, "--tag", name)
+        where = ("--isolation=chroot", "--network=host", "--pull-never", "--layers", "--file", file.name, "--tag", name)
         _buildah("bud", *where, *given, *(f"--volume={mount}" for mount in mounts), str(context))
     archive = STORE / f"{name.replace('/', '_').replace(':', '_')}.tar"
     archive.unlink(missing_ok=True)

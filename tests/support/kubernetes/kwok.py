@@ -45,11 +45,16 @@ LOGS_DEFINITION: Final[Manifest] = {
 
 
 @contextmanager
-def kwok(plane: ControlPlane) -> Iterator[Process]:
-    """Run it beside the API server; ended, its nodes are lost as with a kubelet that crashed."""
+def kwok(plane: ControlPlane, stages: Path = STAGES) -> Iterator[Process]:
+    """Run it beside the API server; ended, its nodes are lost as with a kubelet that crashed.
+
+    Args:
+        plane: where its nodes and pods are.
+        stages: what becomes of them, and when.
+    """
     plane.kubectl.apply(LOGS_DEFINITION)
     plane.kubectl.wait_for_condition("crd", LOGS, "Established")
-    process = Process("kwok", _command(plane), plane.place.folder / "kwok.log")
+    process = Process("kwok", _command(plane, stages), plane.place.folder / "kwok.log")
     process.start()
     try:
         yield process
@@ -57,14 +62,14 @@ def kwok(plane: ControlPlane) -> Iterator[Process]:
         process.stop()
 
 
-def _command(plane: ControlPlane) -> list[str | Path]:
+def _command(plane: ControlPlane, stages: Path) -> list[str | Path]:
     selector = ",".join(f"{name}={value}" for name, value in MANAGED.items())
     port = free_port()
     certificate, key = plane.authority.write_pair("kwok", "127.0.0.1", user="kwok")
     return [
         built(KWOK) / "kwok",
         f"--kubeconfig={plane.kubeconfig}",
-        f"--config={STAGES}",
+        f"--config={stages}",
         f"--manage-nodes-with-annotation-selector={selector}",
         f"--node-lease-duration-seconds={LEASE_SECONDS}",
         "--enable-crds=Logs",
@@ -92,12 +97,15 @@ def write_log(plane: ControlPlane, name: str, text: str, *, namespace: str) -> N
     )
 
 
-def end_pod(kubectl: Kubectl, name: str, *, namespace: str, exit_code: int, reason: str | None = None) -> None:
-    """Let a pod that seems to run end with that code, as its kubelet would say it."""
+def end_pod(
+    kubectl: Kubectl, name: str, *, namespace: str, exit_code: int, reason: str | None = None, said: str = ""
+) -> None:
+    """Let a pod that seems to run end with that code and termination message, as its kubelet would say it."""
     pod: dict[str, Any] = kubectl.read("pod", name, "-n", namespace)
     reason = reason or ("Error" if exit_code else "Completed")
     now = _now()
     terminated = {"exitCode": exit_code, "reason": reason, "startedAt": pod["status"]["startTime"], "finishedAt": now}
+    terminated |= {"message": said} if said else {}
     status = {
         "phase": "Failed" if exit_code else "Succeeded",
         "conditions": [_not_ready(c, now) for c in pod["status"]["conditions"]],

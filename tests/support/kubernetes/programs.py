@@ -76,5 +76,7 @@ RUNC: Final = Program(
     name="runc", version="1.5.2", packages=("github.com/opencontainers/runc",), tags="seccomp", cgo=True
 )
 
+HELM: Final = Program(name="helm", version="4.3.1", packages=("helm.sh/helm/v4/cmd/helm",))
+
 NODE: Final = (CONTAINERD, RUNC, CNI, PAUSE, COREDNS)
 """What a node needs besides the kubelet, and its cluster's DNS."""

@@ -39,29 +39,51 @@ def test_a_cluster_refuses_each_path_with_its_place_and_what_to_write(source: di
     alone = "by finetune run on your machine alone; in a cluster write"
     assert [f"{format_place(f.at)} {f.sentence}" for f in told] == [
         f"model.source.{next(iter(source))} is read {alone} hub, volume or image",
-        f"dataset.train.sources[1].path is read {alone} volume, configMap or image",
-        f"dataset.evaluation.source.path is read {alone} volume, configMap or image",
+        f"dataset.train.sources[1].path is read {alone} hub, volume, configMap or image",
+        f"dataset.evaluation.source.path is read {alone} hub, volume, configMap or image",
         f"output.path is written {alone} volume",
     ]
 
 
-@pytest.mark.parametrize("objective", ["Reward", "GRPO"])
-def test_a_cluster_refuses_an_objective_that_nothing_trains(objective: str) -> None:
-    (told,) = refused_in_cluster(make_job(**IN_CLUSTER, objective=objective).spec)
+def test_a_cluster_refuses_an_objective_that_nothing_trains() -> None:
+    (told,) = refused_in_cluster(make_job(**IN_CLUSTER, objective="GRPO").spec)
     assert format_place(told.at) == "objective"
     assert told.sentence == (
-        f"{objective} can be planned, and isn't trained in this version; write one of SFT, DPO, ORPO, KTO, or look at "
+        "GRPO can be planned, and isn't trained in this version; write one of SFT, DPO, ORPO, KTO, Reward, or look at "
         "finetune plan"
     )
+
+
+def test_an_adapter_to_go_on_from_is_where_the_job_runs() -> None:
+    here = make_job(method="LoRA", model={"source": {"path": "m"}, "adapter": {"path": "sft/out"}}).spec
+    assert refused_here(here) == ()
+    told = [f"{format_place(f.at)} {f.sentence}" for f in refused_in_cluster(here)]
+    assert (
+        "model.adapter.path is read by finetune run on your machine alone; in a cluster write hub, volume or image"
+        in told
+    )
+    there = {"source": {"path": "m"}, "adapter": {"volume": {"claimName": "a", "path": "sft"}}}
+    (refused,) = refused_here(make_job(method="LoRA", model=there).spec)
+    assert format_place(refused.at) == "model.adapter.volume"
+    assert refused.sentence == "is in a cluster, and finetune run is not; write path or hub"
+
+
+def test_rows_of_the_hub_are_read_in_both_places_and_a_secret_in_a_cluster_alone() -> None:
+    secret = {"name": "hub", "key": "token"}
+    hub = {"repo": "me/rows", "path": "data/train-*.parquet", "tokenSecretRef": secret}
+    data = {"train": {"source": {"hub": hub}}, "evaluation": {"fraction": "0.1"}}
+    (told,) = refused_here(make_job(dataset=data).spec)
+    assert format_place(told.at) == "dataset.train.source.hub.tokenSecretRef"
+    assert not [f for f in refused_in_cluster(make_job(dataset=data).spec) if f.at[0] == "dataset"]
 
 
 def test_this_machine_refuses_all_that_is_of_a_cluster() -> None:
     found = {format_place(f.at): f.sentence for f in refused_here(make_job(**IN_CLUSTER).spec)}
     assert list(found) == [
-        "model.source.hub.tokenSecretRef",
         "dataset.train.sources[0].configMap",
         "dataset.train.sources[1].image",
         "dataset.evaluation.source.volume",
+        "model.source.hub.tokenSecretRef",
         "output.volume",
         "hardware.nodeSelector",
         "hardware.tolerations",

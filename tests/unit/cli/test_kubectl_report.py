@@ -17,7 +17,12 @@ from finetune_operator.local import unpack as unpacking
 from finetune_operator.renderers.report_pod import PACK_PROGRAM
 from tests.support.kubectl import UID, FakeKubectl, make_cluster_job, make_running, make_succeeded
 
-REPORT = {"finetune_report.md": b"# Report\n", "evaluation_rows.jsonl": b"{}\n", "curves/loss.png": b"\x89PNG"}
+REPORT = {
+    "finetune_report.md": b"# Report\n",
+    "evaluation_rows.jsonl": b"{}\n",
+    "finetune_config.yaml": b"kind: FineTuneJob\n",
+    "curves/loss.png": b"\x89PNG",
+}
 TRAINER = {"name": "trainer", "image": "registry/trainer:1", "command": ["/opt/venv/bin/python", "-m", "x"]}
 TEMPLATE = {
     "containers": [{"name": "other", "image": "no"}, TRAINER],
@@ -59,7 +64,7 @@ def cluster(kubectl: FakeKubectl, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "-c",
         PACK_PROGRAM,
         str(volume),
-        *("finetune_report.md", "evaluation_rows.jsonl", "curves", "no"),
+        *("finetune_report.md", "evaluation_rows.jsonl", "finetune_config.yaml", "curves", "no"),
     ]
     packed = subprocess.run(command, capture_output=True, check=True).stdout
     (tmp_path / "packed.tar").write_bytes(packed)
@@ -116,12 +121,14 @@ def test_the_pod_is_restricted_small_and_short_lived(cluster: FakeKubectl, tmp_p
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
+    # nodes that don't measure their local disk take no pod that asks for some of it, and it writes nothing
+    assert container["resources"]["requests"] == {"cpu": "100m", "memory": "128Mi"}
     assert (spec["tolerations"], spec["imagePullSecrets"]) == ([{"operator": "Exists"}], [{"name": "pull"}])
     assert not {"priorityClassName", "nodeSelector"} & spec.keys()
     arguments = cluster.calls("exec")[0].arguments
     assert arguments[arguments.index("--") + 1 :] == [
         "/opt/venv/bin/python", "-c", PACK_PROGRAM, "/output/tickets/out", "finetune_report.md",
-        "evaluation_rows.jsonl", "curves",
+        "evaluation_rows.jsonl", "finetune_config.yaml", "curves",
     ]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from finetune_operator.cli.explain_view import explanation_value, print_explanation
 from finetune_operator.cli.options_view import options_value, print_options
 from finetune_operator.cli.output import PIPE_WIDTH
-from finetune_operator.local.inspect import Inspected
+from finetune_operator.local.inspect import DataFiles, Inspected
 from finetune_operator.local.model_store import ModelFolder
 from finetune_operator.local.road import Prospect
 from finetune_operator.planner.capacity import Capacity
@@ -32,7 +32,9 @@ def prospect(repo: str = SEVEN, capacity: Capacity = FLEET, **spec: Any) -> Pros
         job=job,
         folder=Path(),
         model=ModelFolder(path=Path(), description=repo),
-        inspected=Inspected(facts=facts, model=repo, inspection=None),
+        inspected=Inspected(
+            facts=facts, model=repo, inspection=None, files=DataFiles(train=(), evaluation=None), adapter=None
+        ),
         capacity=capacity,
         plans=plan(job.spec, facts, capacity),
     )

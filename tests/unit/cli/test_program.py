@@ -1,12 +1,14 @@
 """The program itself: help that teaches, codes for errors, its name under kubectl."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
 from finetune_operator.cli.errors import EXIT_CODES_HELP, exit_code_of
-from finetune_operator.cli.kubectl.main import VERBS
-from finetune_operator.cli.main import PLUGIN, invoke, program_name
+from finetune_operator.cli.kubectl.main import VERBS, kubectl_finetune
+from finetune_operator.cli.main import PLUGIN, finetune, invoke, program_name
 from finetune_operator.exceptions import FineTuneError, InfeasibleError, UnknownOptionError
 from finetune_trainer.exit_codes import ExitCode
 
@@ -22,6 +24,25 @@ def test_every_verb_of_the_plugin_teaches_by_example(verb: str, capsys: pytest.C
     assert invoke([verb, "--help"], PLUGIN) == 0
     subject = "job.yaml" if verb == "submit" else "tickets"
     assert f"{PLUGIN} {verb} {subject}" in capsys.readouterr().out
+
+
+def parameters(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
+    """Every parameter of a program, and what help shows for its value."""
+    for parameter in command.get_params(context):
+        yield f"{context.command_path} {parameter.name}", parameter.make_metavar(context)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            verb = command.get_command(context, name)
+            assert verb is not None
+            yield from parameters(verb, click.Context(verb, parent=context, info_name=name))
+
+
+@pytest.mark.parametrize("program", [finetune, kubectl_finetune])
+def test_help_says_what_is_to_be_written_and_never_a_type(program: click.Group) -> None:
+    shown = dict(parameters(program, click.Context(program)))
+    assert len(shown) > 10
+    types = {"PATH", "TEXT", "INTEGER", "FLOAT", "FILENAME", "INTEGER RANGE", "FLOAT RANGE"}
+    assert [name for name, metavar in shown.items() if metavar in types] == []
 
 
 def test_the_plugin_has_its_own_verbs(capsys: pytest.CaptureFixture[str]) -> None:

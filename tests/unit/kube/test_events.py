@@ -58,7 +58,14 @@ async def test_a_long_note_is_cut_to_what_the_server_takes(cluster: FakeCluster,
     for length in (1024, 1025):
         await recorder(cluster).record(job, Told(warning=False, reason=f"R{length}", message="x" * length))
     notes = [event["note"] for event in cluster.all_of(EVENTS)]
-    assert notes == ["x" * 1024, "x" * 1023 + "…"]
+    assert notes == ["x" * 1024, "x" * 1021 + "…"]
+
+
+async def test_a_note_s_length_is_counted_in_bytes(cluster: FakeCluster, job: Object) -> None:
+    await recorder(cluster).record(job, Told(warning=False, reason="R", message="Zeile für Zeile: " + "ü" * 600))
+    (event,) = cluster.all_of(EVENTS)
+    assert 1020 <= len(event["note"].encode()) <= 1024
+    assert event["note"].endswith("ü…")
 
 
 async def test_an_event_that_cannot_be_written_stops_nothing(

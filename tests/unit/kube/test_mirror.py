@@ -162,6 +162,32 @@ async def test_a_crowd_of_pods_wakes_a_job_once(world: World) -> None:
     assert await world.queued() == [A]
 
 
+async def test_who_waits_is_woken_as_long_as_it_waits(world: World) -> None:
+    mirror, pod = world.mirror(), world.cluster.add(PODS, make("p", spec={}))
+    job = world.cluster.add(FINE_TUNE_JOBS, make("a", spec={}, status={"waits": True}))
+
+    async def woken() -> list[Key]:
+        await world.queued()
+        mirror.observe(PODS, "ADDED", pod)
+        mirror.observe(PODS, DELETED, pod)
+        return await world.queued()
+
+    await mirror.fill()
+    assert await woken() == [A]
+    started = world.cluster.add(FINE_TUNE_JOBS, {**job, "status": {}})
+    mirror.observe(FINE_TUNE_JOBS, "MODIFIED", started)
+    assert await woken() == []
+    waits = world.cluster.add(FINE_TUNE_JOBS, {**started, "status": {"waits": True}})
+    mirror.observe(FINE_TUNE_JOBS, "MODIFIED", waits)
+    assert await woken() == [A]
+    # what an older event says is no news
+    mirror.observe(FINE_TUNE_JOBS, "MODIFIED", started)
+    assert await woken() == [A]
+    world.cluster.remove(FINE_TUNE_JOBS, A)
+    mirror.observe(FINE_TUNE_JOBS, DELETED, waits)
+    assert await woken() == []
+
+
 async def test_listeners_hear_of_everything_also_of_what_went_unheard(world: World) -> None:
     heard: list[tuple[str, str]] = []
     mirror = world.mirror()

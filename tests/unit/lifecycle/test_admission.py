@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from finetune_operator.api.spec import Accelerator
 from finetune_operator.lifecycle.admission import waits_for
 from finetune_operator.renderers.placement import Placement
-from finetune_operator.units import GIB
+from finetune_operator.units import GIB, Bytes
 from tests.unit.planner.builders import make_capacity, make_cpu, make_gpus
 
 FLEET = make_gpus(80, 8, 3, resource="nvidia.com/gpu", free_devices=((8, 1), (4, 1), (1, 1)))
@@ -85,3 +85,24 @@ def test_a_promise_never_helps_and_a_free_device_never_hurts(
         assert not waits_for(asked, make_capacity(found), promised[1:])
         more = replace(found, free_devices=((8, 1), *found.free_devices), nodes=len(free) + 1)
         assert not waits_for(asked, make_capacity(more), promised)
+
+
+def test_a_node_that_is_in_two_classes_is_one_node() -> None:
+    rich = make_gpus(80, 8, 1, resource="nvidia.com/gpu", free_devices=((8, 1),))
+    poor = replace(rich, name="poor", free_ram=Bytes(40 * GIB))
+    both = replace(poor, nodes=2, free_devices=((8, 2),))
+    capacity = replace(make_capacity(rich, both), counted=(rich, poor))
+    assert waits_for(make_placement(2, 8), capacity, ()) == ""
+    assert waits_for(make_placement(3, 8), capacity, ()).endswith("2 of 2 free now")
+
+
+def test_devices_that_only_the_machine_tells_are_counted_on_those_machines_alone() -> None:
+    placement = make_placement(1, 1, instance_types=("g5.12xlarge",))
+    fleet = replace(FLEET, instance_types=("g5.12xlarge", "g5.24xlarge"))
+    assert waits_for(placement, make_capacity(fleet), ()) == ""
+    assert waits_for(placement, make_capacity(replace(FLEET, instance_types=("g6.xlarge",))), ()) != ""
+
+
+def test_another_architecture_is_no_processor_of_ours() -> None:
+    placement = make_placement(1, 1, accelerator=Accelerator.CPU, resource="", product="CPU (ARM)", host_memory=GIB)
+    assert waits_for(placement, make_capacity(make_cpu(24)), ()) != ""

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from finetune_operator.api.conditions import ConditionType, find_condition
+from finetune_operator.api.resource import FineTuneJob
 from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.lifecycle.actions import Apply, Decision, Delete
 from finetune_operator.lifecycle.decide import decide
-from finetune_operator.lifecycle.observed import Observed
+from finetune_operator.lifecycle.observed import Child, Observed
 from finetune_operator.planner.capacity import Capacity
-from finetune_operator.renderers.placement import PLACEMENT_FILE
+from finetune_operator.renderers.placement import PLACEMENT_FILE, Placement
 from finetune_operator.units import GIB
 from finetune_trainer.events import CheckpointEvent, FailureEvent, StepEvent, format_event
 from tests.unit.lifecycle.pods import BEGAN, RESULT, ended, failure, make_job, make_pod, running, stamp, success
@@ -31,6 +32,7 @@ from tests.unit.lifecycle.worlds import (
 from tests.unit.planner.builders import make_capacity, make_gpus
 
 ONE = make_placement(1, 1, product="NVIDIA-A100-SXM4-80GB")
+UNKNOWN_TARGET = {"targetModules": ["nothing_of_that_name"]}
 
 
 def phase(decision: Decision) -> str:
@@ -88,6 +90,38 @@ def test_an_inspection_that_can_t_start_says_why() -> None:
     assert said(decision.status, "Inspected") == ("Unknown", "Inspecting", "ErrImagePull: no such image")
 
 
+def refused(**spec: Any) -> Observed:
+    """A job whose model was read, and is of a family that isn't known."""
+    unknown = make_inspection().model_copy(update={"model_config_json": '{"model_type": "mamba9"}'})
+    look = make_job(ended(0, 0), state="Complete")
+    kept = Child(api_version="v1", kind="ConfigMap", name="tickets-1a2b3c4d-facts-0", uid="u8", attempt=None)
+    job = Child(api_version="batch/v1", kind="Job", name=look.name, uid=look.uid, attempt=None)
+    return see(facts=unknown, facts_since=BEGAN, inspection=look, children=(kept, job), **spec)
+
+
+def test_a_model_that_can_t_be_planned_is_read_again_later() -> None:
+    decision = run(refused())
+    assert said(decision.status, "Inspected")[:2] == ("False", "ModelUnreadable")
+    assert (decision.actions, decision.again) == ((), timedelta(minutes=10) - timedelta(seconds=110))
+    later_on = run(refused(now=BEGAN + timedelta(minutes=10)))
+    # the Job first: what it said would be taken again
+    assert [a.kind for a in later_on.actions if isinstance(a, Delete)] == ["Job", "ConfigMap"]
+    assert said(later_on.status, "Inspected")[:2] == ("False", "ModelUnreadable")
+
+
+def test_facts_that_another_version_wrote_are_read_again() -> None:
+    """Their ConfigMap is immutable: what is read anew couldn't be kept beside it."""
+    decision = run(replace(refused(), facts=None))
+    assert [a.kind for a in decision.actions if isinstance(a, Delete)] == ["Job", "ConfigMap"]
+    assert phase(decision) == "Inspecting"
+
+
+def test_what_is_read_is_kept_where_only_the_spec_is_wrong() -> None:
+    decision = run(replace(refused(), facts=make_inspection(), job=make_cluster_job(adapter=UNKNOWN_TARGET)))
+    assert said(decision.status, "Accepted")[1] == "InvalidSpec"
+    assert (decision.actions, decision.again) == ((), None)
+
+
 def test_several_ways_wait_for_a_choice() -> None:
     decision = run(see(facts=make_inspection()))
     assert phase(decision) == "AwaitingSelection"
@@ -106,6 +140,37 @@ def test_a_choice_is_kept_with_all_that_the_run_is_started_with() -> None:
     assert {"job.json", "deepspeed.json", PLACEMENT_FILE} <= set(action.manifest["data"])
     assert decision.status.plan is not None
     assert decision.status.plan.config_map == action.manifest["metadata"]["name"]
+
+
+COMMIT = "12fd25f77366fa6b3b4b768ec3050bf629380bac"
+
+
+def from_hub(**spec: Any) -> FineTuneJob:
+    source = {"source": {"hub": {"repo": "me/tiny", "revision": "main"}}}
+    return make_cluster_job(model=source, plan={"option": "recommended"}, **spec)
+
+
+def fetched(action: Apply | Delete) -> list[str]:
+    assert isinstance(action, Apply)
+    command: list[str] = action.manifest["spec"]["template"]["spec"]["initContainers"][0]["command"]
+    return command[3:5]
+
+
+def test_every_attempt_fetches_the_commit_that_was_inspected_though_the_branch_moves() -> None:
+    facts = make_inspection().model_copy(update={"commit": COMMIT})
+    planned = run(see(facts=facts, job=from_hub()))
+    assert planned.status.model is not None
+    assert planned.status.model.revision == COMMIT
+    (kept,) = planned.actions
+    assert isinstance(kept, Apply)
+    assert f"revision: {COMMIT}" in kept.manifest["data"]["finetune_config.yaml"]
+    placement = Placement.model_validate_json(kept.manifest["data"][PLACEMENT_FILE])
+    started = run(see(chosen=make_chosen(placement), job=from_hub()))
+    assert fetched(started.actions[-1]) == ["me/tiny", COMMIT]
+
+
+def test_a_choice_of_before_commits_were_kept_fetches_what_the_job_names() -> None:
+    assert fetched(run(see(chosen=make_chosen(ONE), job=from_hub())).actions[-1]) == ["me/tiny", "main"]
 
 
 def test_recommended_is_an_approval_in_advance() -> None:
@@ -130,12 +195,14 @@ def test_nothing_that_fits_tells_the_hardware_it_would_take() -> None:
     assert decision.status.rejected
 
 
-def test_devices_that_pods_can_t_ask_for_are_no_option() -> None:
-    claimed = make_capacity(make_gpus(80, 8, 2, resource="gpu.nvidia.com", product=GPUS.device.product))
-    decision = run(see(facts=make_inspection(), capacity=claimed, job=make_cluster_job(plan={"option": "recommended"})))
-    assert said(decision.status, "Planned")[1] == "Infeasible"
-    assert "2 have devices that only DRA gives" in said(decision.status, "Planned")[2]
-    assert decision.actions == ()
+def test_devices_that_only_dra_gives_are_claimed_by_a_template_of_the_attempt() -> None:
+    offered = make_gpus(80, 8, 2, resource="gpu.nvidia.com", product=GPUS.device.product, free_devices=((8, 2),))
+    claimed = make_capacity(offered)
+    listed = run(see(facts=make_inspection(), capacity=claimed))
+    assert phase(listed) == "AwaitingSelection"
+    placement = make_placement(1, 1, product=GPUS.device.product, resource="gpu.nvidia.com")
+    decision = run(see(chosen=make_chosen(placement), capacity=claimed))
+    assert applied(decision) == [("ResourceClaimTemplate", "tickets-1a2b3c4d-1"), ("Job", "tickets-1a2b3c4d-1")]
 
 
 def test_a_chosen_job_starts_when_its_pods_fit() -> None:
@@ -206,6 +273,13 @@ def test_a_running_job_tells_its_progress_once() -> None:
     assert soon.status == decision.status
 
 
+def test_a_pod_that_has_ended_well_is_not_one_that_starts() -> None:
+    """The kubelet tells of a pod's end before the Job controller tells of the Job's."""
+    before = watched(running(), events=(make_step(4),))
+    world = see(chosen=make_chosen(ONE), attempts=attempts(make_job(ended(0, 0, said=success()))))
+    assert phase(run(later(world, before.status))) == "Training"
+
+
 def test_a_pod_that_doesn_t_start_says_why() -> None:
     pod = make_pod(node="", phase="Pending", conditions=[
         {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"},
@@ -255,6 +329,18 @@ def test_what_another_attempt_wouldn_t_mend_fails_at_once() -> None:
     assert said(decision.status, "Failed") == ("True", "ModelError", "no tokenizer")
 
 
+def test_a_lack_of_memory_is_told_with_need_and_one_change_and_never_replanned() -> None:
+    listed = run(see(facts=make_inspection(), job=make_cluster_job(plan={"option": "recommended"}))).status
+    assert listed.plan is not None
+    chosen = replace(make_chosen(ONE), option=listed.plan.option)
+    short = make_job(ended(0, 20, said=failure(20, "not enough")), state="Failed")
+    decision = run(see(chosen=chosen, status=listed, attempts=attempts(short)))
+    status, reason, message = said(decision.status, "Failed")
+    assert (status, reason, decision.again) == ("True", "OutOfMemory", None)
+    assert message.startswith("not enough; planned ")
+    assert "hardware.memoryMargin: " in message
+
+
 def test_suspending_ends_the_attempt_and_its_number_is_used_again() -> None:
     decision = watched(running(), suspended=True)
     assert [type(a) for a in decision.actions] == [Delete]
@@ -293,6 +379,30 @@ def test_an_attempt_whose_pods_find_no_node_gives_its_devices_back() -> None:
     assert watched(running(), now=late).actions == ()
 
 
+def test_an_attempt_whose_image_can_t_be_had_gives_its_devices_back() -> None:
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}}
+    pod = make_pod(phase="Pending", containerStatuses=[{"name": "trainer", "state": waiting}])
+    decision = watched(running(0), pod, now=BEGAN + timedelta(minutes=10))
+    assert (phase(decision), [type(a) for a in decision.actions]) == ("Waiting", [Delete])
+    assert "ImagePullBackOff: no such image" in said(decision.status, "Admitted")[2]
+    assert watched(pod, now=BEGAN + timedelta(minutes=9)).actions == ()
+
+
+def test_an_attempt_whose_volumes_aren_t_there_gives_its_devices_back() -> None:
+    """The kubelet says it in events alone, and that the pod isn't ready to start containers."""
+    creating = [{"name": "trainer", "state": {"waiting": {"reason": "ContainerCreating"}}}]
+    conditions = [{"type": "PodReadyToStartContainers", "status": "False"}]
+    pod = make_pod(phase="Pending", containerStatuses=creating, conditions=conditions)
+    assert said(watched(pod).status, "Running")[2] == "0 of 1 pods run"
+    late = BEGAN + timedelta(minutes=10)
+    decision = watched(pod, now=late)
+    assert [type(a) for a in decision.actions] == [Delete]
+    assert "its volumes or its network aren't ready on node n1" in said(decision.status, "Admitted")[2]
+    # an image of many gigabytes takes its time
+    pulling = [{"type": "PodReadyToStartContainers", "status": "True"}]
+    assert watched(make_pod(phase="Pending", containerStatuses=creating, conditions=pulling), now=late).actions == ()
+
+
 def test_a_choice_stands_although_it_was_not_told() -> None:
     """The ConfigMap was written, and the operator killed before the status was."""
     before = run(see(facts=make_inspection())).status
@@ -319,7 +429,28 @@ def test_an_attempt_waits_until_the_one_before_is_gone() -> None:
     decision = watched(ended(0, 24, said=failure(24, "gone")), state="Failed")
     going = {1: make_job(running(), deletionTimestamp=stamp(120))}
     world = see(chosen=make_chosen(ONE), attempts=going)
-    assert run(later(world, decision.status, now=BEGAN + timedelta(hours=1))).actions == ()
+    waiting = run(later(world, decision.status, now=BEGAN + timedelta(hours=1)))
+    assert waiting.actions == ()
+    assert said(waiting.status, "Admitted")[:2] == ("False", "WaitingForOutput")
+    assert "Job a-1 may still write" in said(waiting.status, "Admitted")[2]
+
+
+def test_a_job_whose_attempt_somebody_deleted_doesn_t_say_that_it_trains() -> None:
+    told = watched(running()).status
+    gone = see(chosen=make_chosen(ONE), status=told)
+    assert phase(run(replace(gone, capacity=lambda: busy(0)))) == "Waiting"
+    assert phase(run(replace(gone, suspended=True))) == "Suspended"
+
+
+def test_pods_whose_job_is_gone_are_waited_for_and_named() -> None:
+    """Somebody deleted the Job in the background, or a job that wrote to this output."""
+    pods = ["pod old-1-0-x", "Job old-1"]
+    waiting = run(see(chosen=make_chosen(ONE), writers=lambda: pods))
+    assert (phase(waiting), waiting.actions) == ("Waiting", ())
+    assert said(waiting.status, "Admitted")[2].startswith("pod old-1-0-x and 1 more may still write to the output")
+    assert "kubectl delete pod old-1-0-x --namespace support --force" in said(waiting.status, "Admitted")[2]
+    gone = run(later(see(chosen=make_chosen(ONE)), waiting.status))
+    assert applied(gone) == [("Job", "tickets-1a2b3c4d-1")]
 
 
 def test_a_time_of_transition_moves_with_a_transition_alone() -> None:

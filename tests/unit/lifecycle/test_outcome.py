@@ -40,6 +40,13 @@ def test_a_result_that_only_the_log_has_is_taken_from_there() -> None:
     assert outcome.result == RESULT
 
 
+def test_of_a_result_that_is_told_twice_the_longer_one_counts() -> None:
+    whole = RESULT.model_copy(update={"tuned": {"loss": 2.0, "field:a": 1.0}})
+    outcome = outcome_of(make_job(ended(0, 0, said=success()), state="Complete"), (whole,), NOW)
+    assert outcome is not None
+    assert outcome.result == whole
+
+
 def test_a_complete_job_without_a_result_is_a_fault() -> None:
     outcome = outcome_of(make_job(ended(0, 0), state="Complete"), (), NOW)
     assert outcome is not None
@@ -53,7 +60,7 @@ def test_the_echo_of_a_lost_rank_isn_t_the_cause() -> None:
     )
     outcome = outcome_of(make_job(*pods, state="Failed"), (), NOW)
     assert outcome is not None
-    assert (outcome.reason, outcome.message, outcome.next_action) == ("OutOfMemory", "not enough", NextAction.REPLAN)
+    assert (outcome.reason, outcome.message, outcome.next_action) == ("OutOfMemory", "not enough", NextAction.FAIL)
 
 
 def test_the_others_are_waited_for_and_not_for_ever() -> None:
@@ -81,6 +88,22 @@ def test_memory_that_the_kubelet_refused_is_told() -> None:
     assert outcome is not None
     assert outcome.reason == "HostOutOfMemory"
     assert "node n1" in outcome.message
+
+
+def test_a_pod_that_somebody_deleted_and_that_was_killed_lacked_no_memory() -> None:
+    pod = ended(0, 137)
+    pod["metadata"]["deletionTimestamp"] = stamp(100)
+    outcome = outcome_of(make_job(pod, state="Failed"), (), NOW)
+    assert outcome is not None
+    assert (outcome.reason, outcome.counted, outcome.next_action) == ("PodFailed", True, NextAction.RETRY)
+    assert "was deleted" in outcome.message
+
+
+def test_a_pod_that_was_killed_for_another_reason_than_its_memory_is_tried_again() -> None:
+    outcome = outcome_of(make_job(ended(0, 137), state="Failed"), (), NOW)
+    assert outcome is not None
+    assert (outcome.reason, outcome.next_action) == ("PodFailed", NextAction.RETRY)
+    assert "not for the memory that it asked for" in outcome.message
 
 
 def test_a_code_without_words_keeps_its_meaning() -> None:

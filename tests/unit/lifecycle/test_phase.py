@@ -47,6 +47,7 @@ TABLE = [
     ("Accepted Inspected Planned!UnknownOption", Phase.INFEASIBLE),
     (PLANNED, Phase.PLANNED),
     (f"{PLANNED} Admitted!WaitingForCapacity", Phase.WAITING),
+    (f"{PLANNED} Admitted!WaitingForOutput", Phase.WAITING),
     (f"{PLANNED} Admitted!WaitingForCapacity Running!Restarting", Phase.RESTARTING),
     (f"{PLANNED} Admitted!Suspended Running!Interrupted", Phase.SUSPENDED),
     (f"{PLANNED} Admitted!Suspended Running", Phase.TRAINING),

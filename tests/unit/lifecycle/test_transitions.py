@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from finetune_operator.api.conditions import ConditionStatus, ConditionType
 from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.lifecycle.status import with_condition
-from finetune_operator.lifecycle.transitions import transitions
+from finetune_operator.lifecycle.transitions import notes, transitions
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 EMPTY = FineTuneJobStatus()
@@ -36,3 +36,16 @@ def test_another_reason_is_one() -> None:
 def test_waiting_is_no_warning_and_failing_is_one() -> None:
     after = say(say(EMPTY, "Admitted", "WaitingForCapacity", "False"), "Failed", "DataError")
     assert [n.warning for n in transitions(EMPTY, after)] == [False, True]
+
+
+def test_what_went_well_in_one_pass_is_one_note_and_what_did_not_is_one_each() -> None:
+    after = say(EMPTY, "Inspected", "Read", message="both were read")
+    after = say(after, "Planned", "Chosen", message="lora-1x24g is chosen")
+    after = say(after, "Running", "Restarting", "False", message="attempt 1 ended")
+    after = say(after, "Failed", "DataError", message="no rows")
+    assert [(n.reason, n.message, n.warning) for n in notes(EMPTY, after)] == [
+        ("Chosen", "both were read; lora-1x24g is chosen", False),
+        ("Restarting", "attempt 1 ended", True),
+        ("DataError", "no rows", True),
+    ]
+    assert list(notes(after, after)) == []

@@ -11,6 +11,7 @@ from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.lifecycle.observed import Child, Chosen, JobSeen, Observed
 from finetune_operator.planner.capacity import Capacity
 from finetune_operator.planner.catalogue import CATALOGUE
+from finetune_operator.planner.planner import plan
 from finetune_operator.renderers.placement import Placement
 from finetune_operator.renderers.settings import RenderSettings
 from finetune_trainer.events import DataFacts, InspectionFacts, TokenLengths
@@ -60,6 +61,7 @@ def see(**overrides: Any) -> Observed:
         "problem": "",
         "status": FineTuneJobStatus(),
         "facts": None,
+        "facts_since": None,
         "facts_map": "tickets-1a2b3c4d-facts-0",
         "inspection": None,
         "chosen": None,
@@ -69,6 +71,8 @@ def see(**overrides: Any) -> Observed:
         "log_problem": "",
         "capacity": lambda: capacity,
         "promised": lambda: promised,
+        "writers": lambda: (),
+        "plan": plan,
         "suspended": False,
         "now": BEGAN + timedelta(seconds=110),
     }

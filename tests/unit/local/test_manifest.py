@@ -296,6 +296,6 @@ def test_what_only_a_cluster_has_is_refused_here_with_its_line(tmp_path: Path) -
         read_local_job(path)
     assert str(caught.value).replace(f"{path.parent}/", "") == (
         "job.yaml:11: spec.dataset.train.source.volume: is in a cluster, and finetune run is not; "
-        "write path with a file of this machine\n"
+        "write path with a file of this machine, or hub\n"
         "job.yaml:16: spec.suspend: stops a job in a cluster; remove it, and stop finetune run with Ctrl-C"
     )

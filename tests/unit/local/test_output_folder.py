@@ -25,15 +25,32 @@ from finetune_operator.local.output_folder import (
     check_space,
     claim,
     examine,
+    goes_on_as_begun,
     is_held,
     read_owner,
 )
 from finetune_operator.local.record import normalise, read_record, write_record
 from finetune_operator.renderers.bundle import render_bundle
 from finetune_operator.units import GIB, Bytes
-from finetune_trainer.job_config import STATE_FOLDER
+from finetune_trainer.events import ResultEvent
+from finetune_trainer.job_config import RESULT_FILE, STATE_FOLDER
 from tests.support.plans import TINY_ARCHITECTURE, make_job, make_plan
 from tests.unit.local.test_record import PLACES
+
+RESULT = ResultEvent(
+    decision="Keep",
+    because="x",
+    next_step="y",
+    rows=60,
+    baseline={"loss": 2.0},
+    tuned={"loss": 1.0},
+    memory_predicted=1,
+    memory_measured=2,
+    output="out",
+    output_bytes=3,
+    digest="sha256:00",
+    report="out/finetune_report.md",
+)
 
 HOLD = """
 import fcntl, os, sys
@@ -115,6 +132,18 @@ def test_another_option_than_the_one_begun_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path, option="full-1x24g") == (
         "spec.output.path: OUT holds a run of option lora-1x24g, and full-1x24g is asked for; write another "
         "output.path, or go on with --option lora-1x24g"
+    )
+
+
+def test_the_same_method_on_other_devices_goes_on_until_there_is_a_result(tmp_path: Path) -> None:
+    begin(tmp_path)
+    record = examine(tmp_path, make_job(), Path("/jobs"), "lora-z3-2x24g")
+    assert record is not None
+    assert goes_on_as_begun(record, "lora-1x24g")
+    assert not goes_on_as_begun(record, "lora-z3-2x24g")
+    (tmp_path / STATE_FOLDER / RESULT_FILE).write_text(RESULT.model_dump_json(), encoding="utf-8")
+    assert "holds a run of option lora-1x24g, and lora-z3-2x24g is asked for" in refusal(
+        tmp_path, option="lora-z3-2x24g"
     )
 
 

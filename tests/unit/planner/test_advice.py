@@ -58,7 +58,7 @@ def phrases(repo: str, method: Method, **fields: Any) -> tuple[str, ...]:
             SEVENTY,
             Method.LORA,
             "1 device of 16 GiB with ZeRO-3 and CPU offload (256 GiB RAM)",
-            "2 devices of 141 GiB with ZeRO-3",
+            "2 devices of 192 GiB with ZeRO-3",
             id="lora-70b",
         ),
     ],
@@ -194,7 +194,7 @@ def test_remedy_is_the_smallest_change(option: str, capacity: Capacity, remedy: 
 def test_a_lack_of_ram_is_mended_by_less_of_it(option: str, remedy: str) -> None:
     node = make_gpus(80, 2, ram=Bytes(64 * GIB), free_ram=Bytes(60 * GIB))
     found = rejected(option, make_capacity(node), plan={"option": option})
-    assert found == f"would fit: {remedy} (full-z3-2x80g: 11.0 GiB of RAM a node)"
+    assert found == f"would fit: {remedy} (full-z3-2x80g: 8.0 GiB of RAM a node)"
 
 
 def test_hardware_that_is_advised_passes_the_check_of_ram() -> None:
@@ -244,7 +244,7 @@ def test_devices_beyond_what_the_job_fixes_are_a_remedy() -> None:
 
 
 def test_where_nodes_are_advised_they_are_counted() -> None:
-    assert phrases(SEVENTY, Method.FULL)[1] == "2 nodes with 8 devices of 141 GiB each with ZeRO-3"
+    assert phrases(SEVENTY, Method.FULL)[1] == "2 nodes with 8 devices of 192 GiB each with ZeRO-3"
 
 
 def test_no_more_devices_are_advised_than_can_be_used_together() -> None:

@@ -70,3 +70,14 @@ def test_a_target_that_stands_for_experts_is_refused(target: str) -> None:
         f"spec.adapter.targetModules: {target} stands for the routed experts of Qwen3MoeForCausalLM, which aren't "
         "adapted in this version; write some of q_proj, k_proj, v_proj, o_proj (or all-linear)"
     )
+
+
+@pytest.mark.parametrize(("tied", "told"), [(True, ", one table in this model"), (False, "")])
+@pytest.mark.parametrize("target", ["lm_head", "embed_tokens"])
+def test_embeddings_and_the_head_are_refused_tied_or_not(target: str, told: str, tied: bool) -> None:  # noqa: FBT001
+    with pytest.raises(InvalidManifestError) as caught:
+        adapted_modules(read_architecture({**SMALL, "tie_word_embeddings": tied}), (target,))
+    assert str(caught.value) == (
+        f"spec.adapter.targetModules: {target} is of the embeddings and the output head{told}, which aren't adapted in "
+        "this version; write some of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj (or all-linear)"
+    )

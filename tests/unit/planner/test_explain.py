@@ -69,7 +69,7 @@ def test_an_adapter_on_one_gpu() -> None:
         "context": "0.55 GiB for the driver, 2% of the rest for the allocator",
     }
     assert found.host is not None
-    assert found.host.formula == "RAM a node: 1 process, and the file of weights that is being read"
+    assert found.host.formula == "RAM a node: 1 process, and a tensor each, the largest, while weights are read"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_an_adapter_on_one_gpu() -> None:
             SEVEN, "full-z3-4x80g", "weights", "7.6 B parameters x 2 bytes / 4 devices (ZeRO-3)", id="weights"
         ),
         pytest.param(
-            SEVENTY,
+            SEVEN,
             "lora-z3-4x80g",
             "gathered",
             "weights gathered for the layers at work, at most about 1.0 B x 2 bytes, and the embeddings",

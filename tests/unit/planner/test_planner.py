@@ -203,3 +203,28 @@ def test_every_viable_plan_fits_and_shares_the_batch(
 def test_the_same_question_has_the_same_answer(repo: str, gib: float) -> None:
     capacity = make_capacity(make_gpus(gib, 4), make_cpu())
     assert plan(make_spec(), make_facts(repo), capacity) == plan(make_spec(), make_facts(repo), capacity)
+
+
+@pytest.mark.parametrize(
+    ("objective", "whole", "adapter"),
+    [
+        ("SFT", "1e-5", "2e-4"),
+        ("DPO", "5e-7", "5e-6"),
+        ("ORPO", "8e-6", "8e-5"),
+        ("KTO", "5e-7", "5e-6"),
+        ("Reward", "1e-5", "1e-4"),
+        ("GRPO", "1e-6", "1e-5"),
+    ],
+)
+def test_a_learning_rate_that_is_left_out_is_the_objectives(objective: str, whole: str, adapter: str) -> None:
+    found = plan(make_spec(objective=objective), make_facts(TINY, TICKETS), make_capacity(make_cpu()))
+    told = {p.method: p.learning_rate for p in found.viable}
+    assert told[Method.FULL] == whole
+    assert {rate for method, rate in told.items() if method is not Method.FULL} == {adapter}
+
+
+def test_a_reward_model_of_a_family_without_one_is_refused_before_anything_is_planned() -> None:
+    granite = make_facts(TINY, TICKETS)
+    facts = replace(granite, model=replace(granite.model, config={**granite.model.config, "model_type": "granite"}))
+    with pytest.raises(InvalidManifestError, match="transformers has no such model of the family granite"):
+        plan(make_spec(objective="Reward"), facts, make_capacity(make_cpu()))

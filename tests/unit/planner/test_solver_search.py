@@ -68,8 +68,9 @@ def compare_all(workload: Workload, place: Place, data: DatasetFacts, batch: int
     settings = settings_of(place, data.longest, batch)
     paces = measure_paces(workload, settings, place.node_class, data, "2")
     found = {
-        s.cut: Sized(workload=workload, setting=s, total=estimate(workload, s).device_total, pace=p)
+        s.cut: Sized(workload, s, e.device_total, e.host, p)
         for s, p in zip(settings, paces, strict=True)
+        for e in (estimate(workload, s),)
     }
     states = device_states(workload, settings[0].sharding)
     if states.weights + states.optimizer > place.usable:

@@ -6,13 +6,15 @@ from finetune_operator.api.spec import Method
 from finetune_operator.api.status import Offload
 from finetune_operator.planner.memory import estimate
 from finetune_operator.planner.plan import PrecisionUsed
-from finetune_operator.planner.states import RANK_HOST, READ_RAM, Sharding, device_states, host_bytes
+from finetune_operator.planner.states import RANK_HOST, Sharding, device_states, host_bytes
 from finetune_operator.planner.workload import Workload
 from finetune_operator.planner.zero import reduce_bucket
 from finetune_operator.units import GIB
 from tests.unit.planner.builders import SEVENTY, TINY, make_setting, make_workload
 
 P = 7_615_616_512
+TABLE = 2 * 152_064 * 3584
+"""Bytes of its largest tensor, in a file."""
 
 
 def sharding(
@@ -85,16 +87,25 @@ def test_bucket_is_what_the_renderer_writes(full: Workload) -> None:
     assert device_states(full, sharding(3, 2)).buckets == 4 * reduce_bucket(3, P, hidden)
 
 
-def test_without_offloading_a_node_needs_its_processes_and_the_file_they_read(full: Workload) -> None:
-    assert host_bytes(full, sharding(3, 8), 8, accumulates=True) == 8 * RANK_HOST + READ_RAM
+def test_without_offloading_a_node_needs_its_processes_and_the_tensors_they_read(full: Workload) -> None:
+    assert host_bytes(full, sharding(3, 8), 8, accumulates=True) == 8 * (RANK_HOST + TABLE)
     small = make_workload(Method.LORA, TINY)
-    assert host_bytes(small, sharding(0, 1), 1, accumulates=True) == RANK_HOST + 2 * 134_515_008
+    # its table of 49152 rows
+    assert host_bytes(small, sharding(0, 1), 1, accumulates=True) == RANK_HOST + 2 * 49_152 * 576
+
+
+def test_a_model_that_is_converted_is_in_ram_as_a_whole_with_each_process(full: Workload) -> None:
+    half = sharding(0, 2, precision=PrecisionUsed.FP16)
+    assert host_bytes(full, half, 2, accumulates=True) == 2 * (RANK_HOST + 2 * P)
+    # rounded tensor by tensor, on the device
+    packed = make_workload(Method.QLORA)
+    assert host_bytes(packed, half, 2, accumulates=True) == 2 * (RANK_HOST + TABLE)
 
 
 def test_optimizer_state_comes_after_the_weights_have_been_read() -> None:
     lora = make_workload(Method.LORA)
     state = host_bytes(lora, sharding(2, 1, Offload.OPTIMIZER), 1, accumulates=False)
-    assert state == RANK_HOST + READ_RAM
+    assert state == RANK_HOST + TABLE
 
 
 def test_pinned_buffers_are_rounded_up_to_powers_of_two(full: Workload) -> None:
@@ -112,7 +123,7 @@ def test_accumulating_keeps_gradients_in_ram(full: Workload) -> None:
 def test_offloaded_frozen_weights_are_pinned_one_by_one() -> None:
     lora = make_workload(Method.LORA)
     found = host_bytes(lora, sharding(3, 1, Offload.PARAMETERS), 1, accumulates=False)
-    assert 2 * lora.parameters < found - RANK_HOST - READ_RAM < 4 * lora.parameters
+    assert 2 * lora.parameters < found - RANK_HOST - TABLE < 4 * lora.parameters
 
 
 def test_four_bit_weights_are_whole_before_zero_3_divides_them() -> None:

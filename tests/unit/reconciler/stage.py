@@ -7,8 +7,10 @@ from typing import Any
 from finetune_operator.kube.kinds import CONFIG_MAPS, FINE_TUNE_JOBS, JOBS, NODES, PODS, Kind, Object, uid_of
 from finetune_operator.kube.store import Store
 from finetune_operator.lifecycle.transitions import Note
+from finetune_operator.planner.planner import plan
 from finetune_operator.reconciler.gather import World
 from finetune_operator.reconciler.hardware import SeenHardware
+from finetune_operator.reconciler.plans import PlanCache
 from finetune_operator.reconciler.reconcile import Reconciler
 from finetune_operator.renderers.names import TRAINER_CONTAINER
 from finetune_trainer.events import Event, format_event
@@ -31,7 +33,12 @@ class Stage:
         for index in range(nodes):
             self.cluster.add(NODES, make_node(f"n{index}", gpus))
         self.reconciler = Reconciler(
-            World(self.store, self.hardware), self.cluster, self, self._observe, SETTINGS, lambda: self.now
+            World(self.store, self.hardware, PlanCache(plan)),
+            self.cluster,
+            self,
+            self._observe,
+            SETTINGS,
+            lambda: self.now,
         )
 
     def _observe(self, kind: Kind, change: str, obj: Object) -> None:

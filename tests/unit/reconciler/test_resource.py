@@ -4,7 +4,7 @@ from typing import Any
 
 from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.lifecycle.status import chosen
-from finetune_operator.reconciler.resource import read_identity, read_resource, read_status
+from finetune_operator.reconciler.resource import SpecCache, read_identity, read_resource, read_status
 from tests.unit.lifecycle.pods import BEGAN
 
 
@@ -67,3 +67,39 @@ def test_a_status_of_a_newer_version_keeps_what_we_know() -> None:
 def test_a_status_that_isn_t_ours_is_begun_anew() -> None:
     assert read_status({"status": {"phase": 3}}) == FineTuneJobStatus()
     assert read_status({}) == FineTuneJobStatus()
+
+
+def test_a_job_is_read_again_when_its_spec_has_changed_and_only_then() -> None:
+    cached = SpecCache(most=2)
+    first, problem = cached(make_object())
+    assert (first, problem) == read_resource(make_object())
+    assert cached(make_object())[0] is first
+    edited = make_object(method="LoRA")
+    edited["metadata"]["generation"] = 4
+    again, _ = cached(edited)
+    assert again is not None
+    assert again.spec.method == "LoRA"
+    other = make_object(method="Full")
+    other["metadata"]["uid"] = "v"
+    read, _ = cached(other)
+    assert read is not None
+    assert read.spec.method == "Full"
+
+
+def test_an_object_without_a_generation_is_read_each_time() -> None:
+    cached = SpecCache()
+    for method in ("LoRA", "Full"):
+        found = make_object(method=method)
+        del found["metadata"]["generation"]
+        job, _ = cached(found)
+        assert job is not None
+        assert job.spec.method == method
+
+
+def test_jobs_that_nobody_looked_at_for_longest_are_forgotten() -> None:
+    cached = SpecCache(most=1)
+    first, _ = cached(make_object())
+    other = make_object()
+    other["metadata"]["uid"] = "v"
+    cached(other)
+    assert cached(make_object())[0] is not first

@@ -9,6 +9,7 @@ import yaml
 
 from finetune_operator.api.resource import FineTuneJob
 from finetune_operator.api.spec import Method
+from finetune_operator.api.surroundings import refused_here
 from finetune_operator.planner.architecture import read_architecture
 from finetune_operator.planner.catalogue import CATALOGUE
 from finetune_operator.planner.plan import PrecisionUsed
@@ -170,3 +171,25 @@ def test_names_that_stand_for_experts_are_never_left_to_peft() -> None:
     config = JobConfig.model_validate_json(files["job.json"])
     assert config.adapter is not None
     assert config.adapter.target_modules == ("q_proj", "k_proj", "v_proj", "o_proj")
+
+
+def test_what_was_on_this_machine_and_the_hub_can_be_repeated_here() -> None:
+    hub = {"repo": "me/rows", "path": "data/*.csv"}
+    job = make_job(
+        model={"source": {"path": "model"}, "adapter": {"path": "sft"}},
+        method="LoRA",
+        dataset={
+            "train": {"sources": [{"hub": hub, "weight": "2"}, {"path": "b"}]},
+            "evaluation": {"source": {"path": "b"}},
+        },
+    )
+    places = replace(PLACES, train=("/rows", "/here/b"), evaluation="/here/b", adapter="/here/sft")
+    text = render_bundle(job, make_plan(), TINY_ARCHITECTURE, places).files["finetune_config.yaml"]
+    repeated = FineTuneJob.model_validate_json(json.dumps(yaml.safe_load(text)))
+    assert refused_here(repeated.spec) == ()
+    assert repeated.spec.model.source.path == PLACES.model_source
+    assert repeated.spec.model.adapter is not None
+    assert repeated.spec.model.adapter.path == "/here/sft"
+    first, second = repeated.spec.dataset.train.files
+    assert first.hub is not None
+    assert (first.hub.path, first.weight, second.path) == ("data/*.csv", "2", "/here/b")

@@ -1,5 +1,6 @@
 """What a job is made of in a cluster: whole objects, within Pod Security's restricted profile."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -8,11 +9,14 @@ import pytest
 import yaml
 
 from finetune_operator.api.resource import FineTuneJob, Identity
-from finetune_operator.api.spec import Accelerator
+from finetune_operator.api.sources import AdapterSource, HubSource
+from finetune_operator.api.spec import Accelerator, Model
+from finetune_operator.api.surroundings import refused_in_cluster
 from finetune_operator.planner.plan import Plan
 from finetune_operator.renderers.bundle import render_bundle
 from finetune_operator.renderers.configmap import render_run
 from finetune_operator.renderers.inspection import render_inspection
+from finetune_operator.renderers.inspection_request import inspection_request
 from finetune_operator.renderers.job import render_attempt
 from finetune_operator.renderers.names import attempt_name, inspection_name, run_name
 from finetune_operator.renderers.placement import Placement, placement_of
@@ -20,7 +24,7 @@ from finetune_operator.renderers.places import in_pod
 from finetune_operator.renderers.service import render_service
 from finetune_operator.renderers.settings import RenderSettings
 from finetune_operator.units import Bytes
-from finetune_trainer.job_config import JobConfig
+from finetune_trainer.job_config import COMMAND, JobConfig
 from tests.support.golden import check_golden
 from tests.support.plans import TINY_ARCHITECTURE, make_class, make_device, make_job, make_memory, make_plan
 from tests.support.pod_security import containers, violations
@@ -115,6 +119,10 @@ def test_the_hubs_token_is_in_the_container_that_fetches_and_in_no_other() -> No
         assert with_token == ["fetch"]
 
 
+def test_a_request_to_stop_ends_a_program_that_has_no_handler_for_it_yet() -> None:
+    assert all(pod["shareProcessNamespace"] for pod in pods(on_hub(), on_two_nodes()))
+
+
 def test_taints_of_devices_are_tolerated_by_pods_that_use_them_and_by_no_others() -> None:
     inspection, training = pods(on_hub(), on_two_nodes())
     asked = {"key": "team", "operator": "Exists"}
@@ -153,7 +161,8 @@ def test_the_trainer_is_told_the_same_places_that_are_mounted() -> None:
     run, attempt = rendered(job, plan)[1], rendered(job, plan)[-1]
     config = JobConfig.model_validate_json(run["data"]["job.json"])
     mounts = [m["mountPath"] for m in attempt["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]]
-    for path in (config.model.path, config.output, *config.data.files):
+    rows = [s.path for s in (*config.data.train, *([config.data.evaluation] if config.data.evaluation else ()))]
+    for path in (config.model.path, config.output, *rows):
         assert any(path == mount or path.startswith(f"{mount}/") for mount in mounts), path
 
 
@@ -161,6 +170,35 @@ def test_the_placement_comes_back_from_the_config_map() -> None:
     run = rendered(on_hub(), on_two_nodes())[1]
     assert Placement.model_validate_json(run["data"]["placement.json"]) == placement_of(on_two_nodes())
     assert run["immutable"] is True
+
+
+@pytest.mark.parametrize(("name", "job", "plan"), CASES)
+def test_what_repeats_a_run_of_a_cluster_is_a_job_for_a_cluster(
+    name: str, job: Callable[[], FineTuneJob], plan: Callable[[], Plan]
+) -> None:
+    del name
+    before = job()
+    text = rendered(before, plan())[1]["data"]["finetune_config.yaml"]
+    assert "/finetune/" not in text
+    assert "kubectl apply" in text
+    repeated = FineTuneJob.model_validate_json(json.dumps(yaml.safe_load(text)))
+    assert refused_in_cluster(repeated.spec) == ()
+    spec, was = repeated.spec, before.spec
+    assert (spec.model.source, spec.output, spec.pod_template) == (was.model.source, was.output, was.pod_template)
+    assert spec.dataset == was.dataset
+    assert (spec.hardware.node_selector, spec.hardware.tolerations) == (
+        was.hardware.node_selector,
+        was.hardware.tolerations,
+    )
+    assert spec.plan.option == plan().id
+
+
+def test_the_report_s_command_is_one_that_works_for_who_reads_it() -> None:
+    job = on_hub()
+    there = job.model_copy(update={"metadata": job.metadata.model_copy(update={"namespace": "support"})})
+    for pod in pods(there, on_two_nodes()):
+        told = {e["name"]: e.get("value") for e in pod["containers"][0]["env"]}
+        assert told[COMMAND] == "kubectl apply --namespace support -f finetune_config.yaml"
 
 
 def test_names_are_labels_of_at_most_63_characters_with_the_pods_index_too() -> None:
@@ -177,3 +215,59 @@ def test_names_are_labels_of_at_most_63_characters_with_the_pods_index_too() -> 
 def test_other_rows_are_inspected_under_another_name() -> None:
     same = [inspection_name(IDENTITY, on_hub()) for _ in range(2)]
     assert same[0] == same[1] != inspection_name(IDENTITY, on_volumes())
+
+
+def from_hub_on() -> FineTuneJob:
+    """An adapter on a volume goes on, with rows of two data sets, one of them private."""
+    rows = {"repo": "me/rows", "path": "data/train-*.parquet"}
+    private = {"repo": "me/check", "path": "check.jsonl", "tokenSecretRef": {"name": "hub", "key": "token"}}
+    return make_job(
+        model={
+            "source": {"hub": {"repo": "me/tiny"}},
+            "adapter": {"volume": {"claimName": "earlier", "path": "sft"}},
+        },
+        method="LoRA",
+        objective="DPO",
+        dataset={"train": {"source": {"hub": rows}}, "evaluation": {"source": {"hub": private}}},
+        output={"volume": {"claimName": "adapters", "path": "dpo"}},
+    )
+
+
+def test_what_is_on_the_hub_is_fetched_one_by_one_each_with_its_own_token() -> None:
+    for pod in pods(from_hub_on(), on_cpu()):
+        fetches = {c["name"]: c for c in pod["initContainers"]}
+        assert list(fetches) == ["fetch", "fetch-rows-0", "fetch-rows-1"]
+        assert fetches["fetch-rows-0"]["command"][3:] == [
+            "me/rows", "main", "/finetune/work/rows-0", "--rows", "data/train-*.parquet",
+        ]  # fmt: skip
+        tokens = [name for name, c in fetches.items() if any(e["name"] == "HF_TOKEN" for e in c["env"])]
+        assert tokens == ["fetch-rows-1"]
+        # none of them sees the adapter's volume
+        assert all(m["mountPath"] != "/finetune/claim-0" for c in fetches.values() for m in c["volumeMounts"])
+
+
+def test_an_adapter_to_go_on_from_is_mounted_and_held_against_the_job_in_both_pods() -> None:
+    job, plan = from_hub_on(), on_cpu()
+    inspection, run, attempt = rendered(job, plan)
+    config = JobConfig.model_validate_json(run["data"]["job.json"])
+    assert config.parent is not None
+    assert (config.parent.path, config.parent.description) == ("/finetune/claim-0/sft", "sft on earlier")
+    for found in (inspection, attempt):
+        spec = found["spec"]["template"]["spec"]
+        mounts = {m["name"]: m for m in spec["containers"][0]["volumeMounts"]}
+        assert mounts["claim-0"] == {"name": "claim-0", "mountPath": "/finetune/claim-0", "readOnly": True}
+        assert {"name": "claim-0", "persistentVolumeClaim": {"claimName": "earlier"}} in spec["volumes"]
+    asked = json.loads(inspection_request(job))["parent"]
+    assert asked["parent"]["path"] == "/finetune/claim-0/sft"
+    assert (asked["method"], asked["objective"], asked["adapter"]["rank"]) == ("LoRA", "DPO", 16)
+
+
+def test_an_adapter_of_the_hub_is_fetched() -> None:
+    job = from_hub_on()
+    hub = AdapterSource(hub=HubSource(repo="me/sft"))
+    job = job.model_copy(
+        update={"spec": job.spec.model_copy(update={"model": Model(source=job.spec.model.source, adapter=hub)})}
+    )
+    (fetch,) = [c for c in pods(job, on_cpu())[-1]["initContainers"] if c["name"] == "fetch-adapter"]
+    assert fetch["command"][3:] == ["me/sft", "main", "/finetune/work/adapter", "--adapter"]
+    assert in_pod(job).places.adapter == "/finetune/work/adapter"

@@ -3,7 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from finetune_operator.config import InvalidSettingsError, LogFormat, LogLevel, Settings, read_settings
+from finetune_operator.config import (
+    CHOICES,
+    WRITTEN,
+    InvalidSettingsError,
+    LogFormat,
+    LogLevel,
+    PullPolicy,
+    Settings,
+    read_settings,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +25,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_the_trainer_s_image_needs_to_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = read_settings([])
     assert settings.trainer_image == "registry.example/finetune-trainer:1"
-    assert (settings.workers, settings.resync, settings.namespaces) == (4, timedelta(minutes=10), ())
+    assert (settings.workers, settings.resync, settings.namespaces) == (32, timedelta(minutes=10), ())
     assert (settings.log_format, settings.leader_election) == (LogFormat.JSON, True)
     monkeypatch.delenv("FINETUNE_TRAINER_IMAGE")
     with pytest.raises(InvalidSettingsError, match=r"^--trainer-image or FINETUNE_TRAINER_IMAGE: field required$"):
@@ -81,8 +90,29 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "python -m finetune_operator --trainer-image" in said
     for field, about in Settings.model_fields.items():
-        assert f"--{field.replace('_', '-')}" in said
+        assert f"--{field.replace('_', '-')} " in said
         assert about.description
+    # what is to be written, never a type of Python's
+    for word in ("tuple", "timedelta", " str", " int", " bool", "Path", "0:10:00", "IF_NOT_PRESENT", "{DEBUG"):
+        assert word not in said
+    for word in (
+        "--resync DURATION", "--namespaces NAME,...", "--log-level {debug,info,warning,error}", "default: 10m0s",
+        "--trainer-pull-policy {Always,IfNotPresent,Never}", "default: IfNotPresent", "--leader-election {true,false}",
+    ):  # fmt: skip
+        assert word in " ".join(said.split())
+
+
+def test_every_setting_says_what_is_to_be_written() -> None:
+    assert set(WRITTEN) | set(CHOICES) == set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("written", ["WARNING", "Warning", "warning"])
+def test_words_may_be_written_in_any_case(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FINETUNE_LOG_LEVEL", written)
+    monkeypatch.setenv("FINETUNE_TRAINER_PULL_POLICY", "ifnotpresent")
+    assert read_settings([]).log_level is LogLevel.WARNING
+    assert read_settings(["--log-level", written]).log_level is LogLevel.WARNING
+    assert read_settings([]).trainer_pull_policy is PullPolicy.IF_NOT_PRESENT
 
 
 def test_the_lease_is_where_the_pod_is(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """How kopf is set up; that it watches is shown against a real API server."""
 
+import asyncio
 from typing import Any
 
 import kopf
 import pytest
 from kubernetes.aio.client.configuration import Configuration
 
-from finetune_operator.handlers.watch import make_registry, make_settings
+from finetune_operator.handlers.watch import make_registry, make_settings, watch
 from finetune_operator.kube.kinds import CONFIG_MAPS, JOBS, NODES, PODS, Kind
 from finetune_operator.kube.metrics import Metrics
 from finetune_operator.kube.mirror import Mirror, Scope
@@ -53,6 +54,20 @@ async def test_who_we_are_is_asked_for_at_each_login() -> None:
         assert (info.server, info.as_http_headers()) == ("https://server", {"Authorization": f"Bearer {word}"})
     configuration.api_key.clear()
     assert (await login()).as_http_headers() == {}
+
+
+async def test_a_user_without_a_name_watches_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container whose user is only a number; kopf would ask for its name to make up an identity."""
+
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 10001")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    ready, stop = asyncio.Event(), asyncio.Event()
+    stop.set()
+    configuration: Any = Configuration(host="http://127.0.0.1:1")
+    async with asyncio.timeout(20):
+        await watch(make_mirror(Store()), configuration, ready=ready, stop=stop)
 
 
 def test_kopf_writes_nothing_and_keeps_nothing() -> None:

@@ -6,11 +6,24 @@ from pathlib import Path
 import pytest
 
 from finetune_trainer import checkpoints, files
-from finetune_trainer.checkpoints import MARKER, fault_of, hold_world, mark_complete, newest_complete, prune, step_of
+from finetune_trainer.checkpoints import (
+    MARKER,
+    Layout,
+    fault_of,
+    hold_layout,
+    layout_of,
+    mark_complete,
+    newest_complete,
+    prune,
+    step_of,
+    tell_division,
+)
 from finetune_trainer.events import Event, WarningEvent
 from finetune_trainer.exit_codes import ExitCode, TrainerError
+from finetune_trainer.job_config import Precision
 
 WEIGHTS = b"w" * 100
+LAYOUT = Layout(world=2, stage=3, rows=8, precision=Precision.BF16)
 
 
 @pytest.fixture(autouse=True)
@@ -18,13 +31,13 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", lambda _: None)
 
 
-def make_checkpoint(root: Path, step: int, *, complete: bool = True, world: int = 1) -> Path:
+def make_checkpoint(root: Path, step: int, *, complete: bool = True, layout: Layout = LAYOUT) -> Path:
     folder = root / f"checkpoint-{step}"
     (folder / f"global_step{step}").mkdir(parents=True)
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": step}), encoding="utf-8")
     (folder / f"global_step{step}" / "states.pt").write_bytes(WEIGHTS)
     if complete:
-        mark_complete(folder, world)
+        mark_complete(folder, layout)
     return folder
 
 
@@ -58,7 +71,9 @@ def empty_marker(folder: Path) -> None:
 
 
 def mark_nothing(folder: Path) -> None:
-    (folder / MARKER).write_text(json.dumps({"step": step_of(folder), "world": 1, "files": {}}), encoding="utf-8")
+    (folder / MARKER).write_text(
+        json.dumps({"step": step_of(folder), "layout": LAYOUT.model_dump(), "files": {}}), encoding="utf-8"
+    )
 
 
 def take_marker_of_another_step(folder: Path) -> None:
@@ -82,14 +97,46 @@ def test_a_marked_checkpoint_is_whole(tmp_path: Path) -> None:
     assert fault_of(make_checkpoint(tmp_path, 30)) is None
 
 
-def test_a_checkpoint_is_gone_on_from_only_by_as_many_ranks(tmp_path: Path) -> None:
-    folder = make_checkpoint(tmp_path, 30, world=2)
-    hold_world(folder, 2)
-    with pytest.raises(
-        TrainerError, match=r"checkpoint-30: was saved by 2 ranks, and this job has 1 rank; "
-    ) as refused:
-        hold_world(folder, 1)
+def other(**changes: object) -> Layout:
+    return Layout.model_validate(LAYOUT.model_dump() | changes)
+
+
+@pytest.mark.parametrize("changes", [{}, {"world": 1}, {"stage": 0}, {"world": 4, "stage": 2}], ids=str)
+def test_a_checkpoint_is_gone_on_from_however_it_is_divided(tmp_path: Path, changes: dict[str, object]) -> None:
+    folder = make_checkpoint(tmp_path, 30)
+    assert layout_of(folder) == LAYOUT
+    hold_layout(folder, other(**changes))
+
+
+@pytest.mark.parametrize(
+    ("saved", "now", "says"),
+    [
+        pytest.param({}, {"rows": 16}, "with 8 rows a step, and this job has 16", id="rows"),
+        pytest.param({}, {"precision": Precision.FP32}, "in BF16, and this job computes in FP32", id="precision"),
+        pytest.param(
+            {"precision": Precision.FP16},
+            {"precision": Precision.FP16, "world": 1, "stage": 0},
+            "2 ranks under ZeRO-3, and this job has 1 rank under ZeRO-0: what FP16's gradients",
+            id="loss-scale",
+        ),
+    ],
+)
+def test_what_would_be_another_training_is_refused(
+    tmp_path: Path, saved: dict[str, object], now: dict[str, object], says: str
+) -> None:
+    folder = make_checkpoint(tmp_path, 30, layout=other(**saved))
+    with pytest.raises(TrainerError) as refused:
+        hold_layout(folder, other(**now))
     assert refused.value.code is ExitCode.OUTPUT_CONFLICT
+    assert says in refused.value.message
+    assert refused.value.message.endswith("or write another output.path to begin anew")
+
+
+def test_what_differs_where_it_is_divided_anew_is_told(tmp_path: Path) -> None:
+    folder, now = make_checkpoint(tmp_path, 30), other(world=1, stage=0)
+    divided = "checkpoint-30 was saved by 2 ranks under ZeRO-3; its state is divided anew for 1 rank under ZeRO-0"
+    assert tell_division(folder, now, dropout=False) == divided
+    assert tell_division(folder, now, dropout=True).startswith(f"{divided}; dropout is drawn anew")
 
 
 def test_a_file_that_came_later_does_not_matter(tmp_path: Path) -> None:
@@ -169,7 +216,7 @@ def test_a_marker_is_there_only_once_every_file_is_on_the_disk(tmp_path: Path, m
             synced.append(str(path.relative_to(tmp_path)))
 
     monkeypatch.setattr(files, "sync", note)
-    mark_complete(folder, 1)
+    mark_complete(folder, LAYOUT)
     inner = "checkpoint-30/global_step30"
     assert sorted(synced) == ["checkpoint-30", inner, f"{inner}/states.pt", "checkpoint-30/trainer_state.json"]
     assert fault_of(folder) is None

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from finetune_trainer import fetch
+from finetune_trainer.data.files import FETCHED_FILE, files_of
 from finetune_trainer.events import FailureEvent, PhaseEvent, parse_event
 from finetune_trainer.exit_codes import ExitCode
 from tests.unit.local.hub_server import COMMIT, FILES, Hub
@@ -42,11 +43,13 @@ def test_safetensors_config_and_tokenizer_are_taken_and_the_commit_is_kept(
     folder = tmp_path / "work" / "model"
     assert fetch.main(["me/tiny", "main", str(folder)]) == ExitCode.OK
     assert {p.name for p in folder.iterdir()} == {
-        "config.json", "tokenizer.json", "model.safetensors", fetch.FETCHED_FILE,
+        "config.json", "tokenizer.json", "model.safetensors", FETCHED_FILE,
     }  # fmt: skip
-    kept = json.loads((folder / fetch.FETCHED_FILE).read_text(encoding="utf-8"))
+    kept = json.loads((folder / FETCHED_FILE).read_text(encoding="utf-8"))
     assert kept == {"repo": "me/tiny", "revision": "main", "commit": COMMIT}
     assert said(capsys)[-1].message == f"me/tiny is there, at commit {COMMIT}"
+    assert fetch.fetched_commit(folder) == COMMIT
+    assert fetch.fetched_commit(tmp_path) is None
 
 
 @pytest.mark.usefixtures("online")
@@ -100,7 +103,7 @@ def test_a_hub_that_doesnt_answer_is_said(
         nobody.bind(("127.0.0.1", 0))
         point_at(monkeypatch, nobody.getsockname()[1])
         assert fetch.main(["me/tiny", "main", str(tmp_path / "model")]) == ExitCode.INTERNAL
-    assert "the hub can't be reached; let pods reach it, or write a volume or an image" in said(capsys)[-1].message
+    assert "the hub can't be reached from here; go online, or write a volume or an image" in said(capsys)[-1].message
 
 
 def test_a_full_disk_is_a_code_of_its_own(
@@ -112,3 +115,46 @@ def test_a_full_disk_is_a_code_of_its_own(
     monkeypatch.setattr(fetch, "_download", full)
     assert fetch.main(["me/tiny", "main", str(tmp_path / "model")]) == ExitCode.STORAGE_FULL
     assert isinstance(said(capsys)[-1], FailureEvent)
+
+
+@pytest.mark.usefixtures("online")
+def test_of_a_data_set_the_files_that_are_asked_for_are_taken(tmp_path: Path) -> None:
+    folder = tmp_path / "rows"
+    assert fetch.main(["me/rows", "main", str(folder), "--rows", "data/train-*.jsonl"]) == ExitCode.OK
+    assert [str(Path(p).relative_to(folder)) for p in files_of(str(folder))] == [
+        "data/train-0.jsonl",
+        "data/train-1.jsonl",
+    ]
+
+
+@pytest.mark.usefixtures("online")
+@pytest.mark.parametrize(
+    ("repo", "pattern", "told"),
+    [
+        ("me/rows", "train.csv", "dataset: hub: it has no file train.csv; write the path of one, or a pattern such as"),
+        ("me/rows", "rows.py", "dataset: hub: it has no file rows.py"),
+        ("me/none", "*.csv", "dataset: hub: me/none doesn't exist, or is private; check the name, or write tokenSec"),
+        ("me/gated", "*.csv", "dataset: hub: me/gated is gated; accept its licence on its page, and write tokenSecre"),
+    ],
+)
+def test_rows_that_can_not_be_had_are_said(
+    repo: str, pattern: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fetch.main([repo, "main", str(tmp_path / "rows"), "--rows", pattern]) == ExitCode.DATA
+    assert said(capsys)[-1].message.startswith(told)
+    assert not (tmp_path / "rows").exists()
+
+
+@pytest.mark.usefixtures("online")
+def test_an_adapter_is_taken_without_checkpoints_and_pickles(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "adapter"
+    assert fetch.main(["me/adapter", "main", str(folder), "--adapter"]) == ExitCode.OK
+    assert {p.name for p in folder.iterdir()} == {
+        "adapter_config.json", "adapter_model.safetensors", FETCHED_FILE,
+    }  # fmt: skip
+    assert fetch.main(["me/tiny", "main", str(tmp_path / "none"), "--adapter"]) == ExitCode.MODEL
+    assert said(capsys)[-1].message == (
+        "model.adapter.hub: it has no adapter_config.json; name a repository with an adapter of PEFT's"
+    )

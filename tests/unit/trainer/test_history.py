@@ -75,6 +75,13 @@ def test_a_resumed_run_has_one_history(
         pytest.param([], [5, 10, 15], [5, 10], id="a-step-is-told-after-its-evaluation"),
         pytest.param([resume(10)], [5, 10], [5, 10], id="what-was-measured-at-the-checkpoint-stands"),
         pytest.param([resume(9)], [5], [5], id="what-came-after-it-is-undone"),
+        pytest.param([resume(15), make_held_out(15, 0.9)], [5, 10, 15], [5, 10, 15], id="made-up-behind-its-step"),
+        pytest.param(
+            [resume(15), make_held_out(15, 0.9), make_step(20), resume(15), make_step(20)],
+            [5, 10, 15, 20],
+            [5, 10, 15],
+            id="made-up-once",
+        ),
         pytest.param([make_held_out(5, 0.9), make_step(5)], [5], [5], id="begun-anew"),
         pytest.param([make_step(5)], [5], [5], id="begun-anew-and-told-in-other-words"),
     ],

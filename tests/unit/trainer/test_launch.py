@@ -182,3 +182,17 @@ def test_ranks_ask_no_hub_and_only_those_of_a_gpu_plan_see_a_gpu() -> None:
     cpu, gpu = (launch.rank_environment(make_job(world={"accelerator": a})) for a in ("CPU", "GPU"))
     assert gpu == {"HF_HUB_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     assert cpu == gpu | {"DS_ACCELERATOR": "cpu", "CUDA_VISIBLE_DEVICES": ""}
+
+
+def test_one_rank_is_started_without_torch_and_ends_the_launcher_with_its_code() -> None:
+    rank = (
+        "import os, sys; place = [os.environ[n] for n in ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')]; "
+        f"sys.exit({int(ExitCode.DATA)} if place == ['0', '1', '127.0.0.1', '29501'] else 1)"
+    )
+    code = (
+        "import sys; from finetune_trainer import launch; from finetune_trainer.meeting import Meeting; "
+        "stop = launch._Stop(); meeting = Meeting(host='127.0.0.1', port=29501, node=0); "
+        f"code = launch._launch_one((sys.executable, '-c', {rank!r}), meeting, stop); "
+        "sys.exit(99 if 'torch' in sys.modules else code)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == ExitCode.DATA

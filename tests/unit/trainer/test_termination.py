@@ -73,12 +73,43 @@ def test_a_long_sentence_is_cut() -> None:
     assert len(told.message) > 1000
     result = parse_event(last_word(make_result("y" * 5000)) or "")
     assert isinstance(result, ResultEvent)
-    assert result.because == "y" * 600
+    assert result.because == "y" * 600 + " …"
+
+
+def test_of_a_result_the_metrics_of_single_fields_are_left_out_first_and_sentences_next() -> None:
+    whole = make_result("優" * 500, metrics=500)
+    measured = {"json-exact": 0.98, "perplexity": 2.1, **whole.tuned}
+    text = last_word(whole.model_copy(update={"baseline": measured, "tuned": measured}))
+    assert text is not None
+    told = parse_event(text)
+    assert isinstance(told, ResultEvent)
+    assert {"json-exact", "perplexity"} <= set(told.tuned) == set(told.baseline)
+    assert 10 < len(told.tuned) < 502
+    assert told.because == whole.because
+    assert (told.output, told.digest, told.decision) == (whole.output, whole.digest, whole.decision)
+
+
+def test_the_metric_that_decided_is_never_left_out() -> None:
+    whole = make_result("x", metrics=900)
+    decided = whole.model_copy(update={"because": "field:899 went from 0.0% to 96.7%"})
+    told = parse_event(last_word(decided) or "")
+    assert isinstance(told, ResultEvent)
+    assert "field:899" in told.tuned
+    assert "field:898" not in told.tuned
+
+
+def test_a_result_with_long_names_keeps_its_metrics_and_shortens_what_is_said() -> None:
+    measured = {f"{n}-{'m' * 120}": 0.5 for n in range(8)}
+    whole = make_result("優" * 600).model_copy(update={"baseline": measured, "tuned": measured})
+    told = parse_event(last_word(whole) or "")
+    assert isinstance(told, ResultEvent)
+    assert told.tuned == measured
+    assert 0 < len(told.because) < 600
 
 
 def test_what_ends_nothing_and_what_doesnt_fit_is_no_last_word() -> None:
     assert last_word(make_step()) is None
-    assert last_word(make_result(metrics=500)) is None
+    assert last_word(make_result().model_copy(update={"output": "/o" * 3000})) is None
 
 
 def test_the_first_last_word_is_left_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from finetune_trainer import inspection
+from finetune_trainer.data.files import FETCHED_FILE
+from finetune_trainer.data.tokenizer import TextTokenizer
 from finetune_trainer.events import FailureEvent, InspectionFacts, parse_event
 from finetune_trainer.exit_codes import ExitCode
 from finetune_trainer.termination import TERMINATION
@@ -44,6 +46,19 @@ def test_the_facts_of_model_and_data_come_out(
     assert json.loads(facts.model_config_json) == CONFIG
     assert facts.weight_bytes == len(WHOLE)
     assert (facts.train.rows, facts.evaluation.rows) == (6, 2)
+
+
+def test_the_commit_that_was_read_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], request_fields: dict[str, Any]
+) -> None:
+    _, facts = asked(monkeypatch, capsys, json.dumps(request_fields))
+    assert isinstance(facts, InspectionFacts)
+    assert facts.commit is None
+    fetched = {"repo": "me/tiny", "revision": "main", "commit": "1" * 40}
+    Path(request_fields["model_path"], FETCHED_FILE).write_text(json.dumps(fetched), encoding="utf-8")
+    _, facts = asked(monkeypatch, capsys, json.dumps(request_fields))
+    assert isinstance(facts, InspectionFacts)
+    assert facts.commit == "1" * 40
 
 
 def test_without_weights_none_are_looked_for(
@@ -140,3 +155,22 @@ def test_in_a_pod_a_config_that_is_too_long_to_be_told_is_refused(
 def test_a_request_that_is_nowhere_is_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert inspection.main(["--config", str(tmp_path / "nowhere.json")]) == ExitCode.CONFIGURATION
     assert "nowhere.json: can't be read" in capsys.readouterr().out
+
+
+def test_a_token_without_an_embedding_is_refused_with_its_row(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], request_fields: dict[str, Any]
+) -> None:
+    config = Path(request_fields["model_path"]) / "config.json"
+    known = TextTokenizer.load(config.parent).tokenizer.get_vocab_size()
+    config.write_text(json.dumps(CONFIG | {"vocab_size": known}), encoding="utf-8")
+    assert asked(monkeypatch, capsys, json.dumps(request_fields))[0] == ExitCode.OK
+    # as where a tokenizer was given a token, and the model no row for it
+    config.write_text(json.dumps(CONFIG | {"vocab_size": 1}), encoding="utf-8")
+    code, failure = asked(monkeypatch, capsys, json.dumps(request_fields))
+    assert code == ExitCode.MODEL
+    assert isinstance(failure, FailureEvent)
+    assert failure.message.startswith("train.jsonl:1: has the token ")
+    assert failure.message.endswith(
+        "and the model has embeddings for 1 tokens; new tokens aren't added in training: resize the embeddings "
+        "with transformers and save it, or take the token out of the rows"
+    )

@@ -17,6 +17,18 @@ MAX_ROW_BYTES: Final = 16 * 1024**2
 """Longest row in bytes: no row of text is longer, and a file without ends must not fill the memory."""
 
 
+FETCHED_FILE: Final = ".fetched.json"
+"""In a folder that was fetched from the hub: where it is from."""
+
+
+def files_of(path: str) -> tuple[str, ...]:
+    """The path itself, or of a folder that was fetched from the hub all files in it, in the order of their names."""
+    folder = Path(path)
+    if not (folder / FETCHED_FILE).is_file():
+        return (path,)
+    return tuple(str(p) for p in sorted(folder.rglob("[!.]*")) if p.is_file())
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[BufferedReader]:
     """The file's bytes.

@@ -1,21 +1,24 @@
 """Files to examples: read, checked row by row, split, counted. No torch here."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from finetune_trainer.data.contract import Duplicates
 from finetune_trainer.data.examples import Example
-from finetune_trainer.data.rows import BadRowsError, RowFile, load_file, refuse_all
+from finetune_trainer.data.files import files_of
+from finetune_trainer.data.rows import BadRowsError, Check, RowFile, go_on, load_file, refuse_all
 from finetune_trainer.data.sources import joined, weighted
 from finetune_trainer.data.split import hold_out, without_leaks
 from finetune_trainer.data.tokenizer import TextTokenizer
 from finetune_trainer.events import DataFacts, RowFault, TokenLengths
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.files import write_json
-from finetune_trainer.job_config import ContractConfig, DataConfig
+from finetune_trainer.job_config import ContractConfig, DataConfig, DataFileConfig
+
+F = TypeVar("F", bound=DataFileConfig)
 
 FAULTS_TOLD: Final = 10
 """Faults in an event; all of them are in the data report."""
@@ -32,13 +35,14 @@ class LoadedData:
     faults: tuple[RowFault, ...]
 
 
-def load_data(config: DataConfig, tokenizer: TextTokenizer) -> LoadedData:
+def load_data(config: DataConfig, tokenizer: TextTokenizer, check: Check = go_on) -> LoadedData:
     """Read, check and split.
 
     Raises:
-        TrainerError: DATA, with file and line, where rows may not be skipped, too many are bad, or none is left.
+        TrainerError: DATA, with file and line, where rows may not be skipped, too many are bad, or none is left; or
+            what `check` raises, which is called before each row.
     """
-    train, held_out = _load_files(config, tokenizer)
+    train, held_out = _load_files(config, tokenizer, check)
     if config.objective == "KTO":
         _check_labels(train, held_out)
     return LoadedData(
@@ -60,6 +64,32 @@ def audit(examples: Sequence[Example], tokenizer: TextTokenizer) -> None:
         fault = unlearnable(e, tokenizer)
         if fault is not None:
             raise TrainerError(ExitCode.DATA, f"{e.file}:{e.line}: {fault}")
+
+
+def hold_vocabulary(examples: Sequence[Example], tokenizer: TextTokenizer, config: Mapping[str, Any]) -> None:
+    """Hold the rows' tokens against the table of embeddings: one that was added to the tokenizer alone has none.
+
+    Args:
+        examples: all rows.
+        tokenizer: that made them.
+        config: the model's config.json.
+
+    Raises:
+        TrainerError: MODEL, with file, line and token.
+    """
+    inner = config.get("text_config")
+    size = config.get("vocab_size", inner.get("vocab_size") if isinstance(inner, dict) else None)
+    if not isinstance(size, int):
+        return
+    for e in examples:
+        token = max(max(ids) for ids, _ in e.sequences)
+        if token >= size:
+            raise TrainerError(
+                ExitCode.MODEL,
+                f"{e.file}:{e.line}: has the token {tokenizer.tokenizer.id_to_token(token)} (id {token}), and the "
+                f"model has embeddings for {size} tokens; new tokens aren't added in training: resize the embeddings "
+                "with transformers and save it, or take the token out of the rows",
+            )
 
 
 def unlearnable(example: Example, tokenizer: TextTokenizer) -> str | None:
@@ -84,15 +114,18 @@ def write_fault_report(path: Path, faults: Sequence[RowFault]) -> None:
     write_json(path, [f.model_dump() for f in faults])
 
 
-def _load_files(config: DataConfig, tokenizer: TextTokenizer) -> tuple[RowFile, RowFile]:
+def _load_files(config: DataConfig, tokenizer: TextTokenizer, check: Check) -> tuple[RowFile, RowFile]:
     _refuse_same(config)
-    label = labels(config.files)
+    train = [each for source in config.train for each in _each(source)]
+    held = _each(config.evaluation) if config.evaluation is not None else []
+    label = labels([source.path for source in (*train, *held)])
     # a row of one file is no row of another, either
     seen = Duplicates(unique_input=config.contract.unique_input)
-    files = [load_file(source, label[source.path], config, tokenizer, seen) for source in config.train]
-    weights = {label[source.path]: source.weight for source in config.train}
-    if config.evaluation is not None:
-        held_out = load_file(config.evaluation, label[config.evaluation.path], config, tokenizer)
+    files = [load_file(source, label[source.path], config, tokenizer, seen, check) for source in train]
+    weights = {label[source.path]: source.weight for source in train}
+    if held:
+        seen = Duplicates(unique_input=config.contract.unique_input)
+        held_out = joined([load_file(source, label[source.path], config, tokenizer, seen, check) for source in held])
         files = [without_leaks(file, held_out) for file in files]
         for file in (*files, held_out):
             _refuse_bad(file, config.contract)
@@ -100,8 +133,13 @@ def _load_files(config: DataConfig, tokenizer: TextTokenizer) -> tuple[RowFile, 
     for file in files:
         _refuse_bad(file, config.contract)
     # the configuration holds one of the two
-    train, held_out = hold_out(joined(files), config.evaluation_fraction or 0.0, config.seed)
-    return weighted(train, weights, config.seed), held_out
+    learnt, held_out = hold_out(joined(files), config.evaluation_fraction or 0.0, config.seed)
+    return weighted(learnt, weights, config.seed), held_out
+
+
+def _each(source: F) -> list[F]:
+    """The source, or of a folder from the hub one for each of its files."""
+    return [source.model_copy(update={"path": path}) for path in files_of(source.path)]
 
 
 def labels(paths: Sequence[str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """One file of rows: read, understood, held against the contract, tokenised; every bad row a fault with its place."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,13 @@ from finetune_trainer.data.tokenizer import TextTokenizer
 from finetune_trainer.events import RowFault
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.job_config import DataConfig, DataFileConfig, JsonContractConfig, RowFormat
+
+Check = Callable[[], None]
+"""Ends a long loop by raising, where something asks for that."""
+
+
+def go_on() -> None:
+    """Nothing asks."""
 
 
 class BadRowsError(TrainerError):
@@ -51,13 +58,18 @@ def load_file(
     config: DataConfig,
     tokenizer: TextTokenizer,
     seen: Duplicates | None = None,
+    check: Check = go_on,
 ) -> RowFile:
     """Read a file; `seen` knows the rows of those before it.
 
     Raises:
-        TrainerError: DATA, where the file as a whole can't be used, or not one line holds an object.
+        TrainerError: DATA, where the file as a whole can't be used, or not one line holds an object; or what `check`
+            raises, which is called before each row.
     """
-    read = list(read_rows(Path(source.path), label))
+    read = []
+    for found in read_rows(Path(source.path), label):
+        check()
+        read.append(found)
     raw = [row for row in read if isinstance(row, RawRow)]
     faults = [row for row in read if not isinstance(row, RawRow)]
     if not raw:
@@ -69,6 +81,7 @@ def load_file(
     reader = _RowReader(row_format, label, config, tokenizer, duplicates)
     rows: list[KeyedExample] = []
     for row in raw:
+        check()
         try:
             rows.append(reader.read(row))
         except RowError as e:

@@ -1,4 +1,4 @@
-"""Log-probabilities of answers under a model as it stands: of the reference before training, and for the verdict."""
+"""What a model as it stands gives answers: the reference's word before training, and what the verdict rests on."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,6 +9,7 @@ from finetune_trainer.data.examples import Example
 from finetune_trainer.evaluation import answer_log_probs, batches
 from finetune_trainer.evidence import JudgedAnswers
 from finetune_trainer.interrupts import StopFlag
+from finetune_trainer.objectives.rows import padded
 from finetune_trainer.objectives.sequences import Sequences
 from finetune_trainer.ranks import Ranks
 
@@ -17,6 +18,32 @@ def log_probs(
     model: Any, sequences: Sequences, pad: int, stop: StopFlag, ranks: Ranks, tick: Callable[[int, int], None]
 ) -> list[float]:
     """The sum over each answer's tokens, in nats; ranks divide the work, and each ends with all of it."""
+    return _of_each(model, sequences, lambda some: answer_log_probs(model, some, pad), stop, ranks, tick)
+
+
+def scores(
+    model: Any, sequences: Sequences, stop: StopFlag, ranks: Ranks, tick: Callable[[int, int], None]
+) -> list[float]:
+    """A reward model's score of each answer; ranks divide the work likewise."""
+
+    def of(some: Sequences) -> list[float]:
+        batch = padded([ids for ids, _ in some], model.config.get_text_config().pad_token_id)
+        found: list[float] = model(**{k: v.to(model.device) for k, v in batch.items()}, use_cache=False)[0][
+            :, 0
+        ].tolist()
+        return found
+
+    return _of_each(model, sequences, of, stop, ranks, tick)
+
+
+def _of_each(
+    model: Any,
+    sequences: Sequences,
+    of: Callable[[Sequences], list[float]],
+    stop: StopFlag,
+    ranks: Ranks,
+    tick: Callable[[int, int], None],
+) -> list[float]:
     model.eval()
     found: dict[int, float] = {}
     with torch.inference_mode():
@@ -24,7 +51,7 @@ def log_probs(
             if number % ranks.size != ranks.rank:
                 continue
             stop.check()
-            found |= zip(batch, answer_log_probs(model, [sequences[i] for i in batch], pad), strict=True)
+            found |= zip(batch, of([sequences[i] for i in batch]), strict=True)
             # the others are about as far
             tick(min(len(found) * ranks.size, len(sequences)), len(sequences))
     every = {i: value for part in ranks.gather(found) for i, value in part.items()}
@@ -40,14 +67,22 @@ def judge(
 ) -> tuple[JudgedAnswers, ...]:
     """What a model gives the answers of held-out rows, each with its sequences."""
     found = iter(log_probs(model, [s for _, sequences in rows for s in sequences], 0, stop, ranks, tick))
-    return tuple(
-        JudgedAnswers(
-            file=e.file,
-            line=e.line,
-            wanted=e.wanted,
-            log_probs=tuple(next(found) for _ in sequences),
-            # a row's first token is predicted from nothing
-            tokens=tuple(sum(mask[1:]) for _, mask in sequences),
-        )
-        for e, sequences in rows
-    )
+    return tuple(_judged(e, sequences, log_probs=tuple(next(found) for _ in sequences)) for e, sequences in rows)
+
+
+def judge_scores(
+    model: Any,
+    rows: Sequence[tuple[Example, Sequences]],
+    stop: StopFlag,
+    ranks: Ranks,
+    tick: Callable[[int, int], None],
+) -> tuple[JudgedAnswers, ...]:
+    """How a reward model scores the answers of held-out rows."""
+    found = iter(scores(model, [s for _, sequences in rows for s in sequences], stop, ranks, tick))
+    return tuple(_judged(e, sequences, scores=tuple(next(found) for _ in sequences)) for e, sequences in rows)
+
+
+def _judged(example: Example, sequences: Sequences, **found: tuple[float, ...]) -> JudgedAnswers:
+    # a row's first token is predicted from nothing
+    tokens = tuple(sum(mask[1:]) for _, mask in sequences)
+    return JudgedAnswers(file=example.file, line=example.line, wanted=example.wanted, tokens=tokens, **found)

@@ -1,4 +1,4 @@
-"""What DPO, ORPO and KTO ask for, a row at a time: losses to lower, and the rewards that they stand for."""
+"""What objectives on judged answers ask for, a row at a time: losses to lower, and the rewards that they stand for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -63,5 +63,12 @@ def kto(a: Answers, c: PreferenceConfig) -> Judged:
     return Judged(losses=losses, rewards=c.beta * ratios.detach(), threshold=c.beta * a.drift)
 
 
+def reward(scores: torch.Tensor) -> Judged:
+    """Minus log sigmoid of the chosen answer's score less the other's (Bradley and Terry 1952, Ouyang et al. 2022)."""
+    chosen, rejected = scores.chunk(2)
+    margins = chosen - rejected
+    return Judged(losses=-logsigmoid(margins), rewards=margins.detach(), threshold=torch.zeros(()))
+
+
 LOSSES: Final[dict[Objective, Callable[[Answers, PreferenceConfig], Judged]]] = {"DPO": dpo, "ORPO": orpo, "KTO": kto}
-"""By objective."""
+"""By objective, of those that go by log-probabilities."""

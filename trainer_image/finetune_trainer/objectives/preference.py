@@ -1,4 +1,4 @@
-"""Training on judged answers: TRL's trainer, with the loss of a preference objective in place of its own.
+"""Training on judged answers: a trainer with the loss of a preference objective in place of its own.
 
 Notes:
     Losses are means over the rows of an optimizer step, whatever ranks and micro-batches these are on, and nothing is
@@ -22,9 +22,11 @@ class PreferenceLoss:
     # losses are divided by the rows of the whole step
     loss_is_scaled_for_ga = True
 
-    def begin(self, objective: Objective, preference: PreferenceConfig) -> None:
+    def begin(self, objective: Objective, preference: PreferenceConfig | None) -> None:
         """Say what is asked for, before training."""
-        self.objective, self.preference = objective, preference
+        self.objective = objective
+        if preference is not None:
+            self.preference = preference
         self._told = torch.zeros(5, dtype=torch.float64)
         self._tokens = torch.zeros(1, dtype=torch.float64)
 
@@ -62,11 +64,15 @@ class PreferenceLoss:
             self.preference,
         )
         self._tell(judged, wanted, counted, inputs["attention_mask"][:own])
-        ranks = trainer.accelerator.num_processes
-        loss = torch.where(counted, judged.losses, 0.0).sum() * ranks / num_items_in_batch
+        loss = self._mean(judged, counted, num_items_in_batch)
         if trainer.aux_loss_enabled:
             loss = loss + trainer.router_aux_loss_coef * outputs.aux_loss / trainer.current_gradient_accumulation_steps
-        return cast("torch.Tensor", loss)
+        return loss
+
+    def _mean(self, judged: Judged, counted: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """This rank's part of the mean over the rows of a step, times the ranks that gradients are averaged over."""
+        ranks: int = cast("Any", self).accelerator.num_processes
+        return torch.where(counted, judged.losses, 0.0).sum() * ranks / rows
 
     def _forward(self, model: Any, inputs: dict[str, torch.Tensor]) -> Any:
         router = {"output_router_logits": True} if cast("Any", self).aux_loss_enabled else {}
@@ -102,12 +108,11 @@ class PreferenceLoss:
         found = trainer.accelerator.gather(torch.cat([self._told, self._tokens]).to(trainer.args.device)[None]).sum(0)
         right, good, bad, best, worst, tokens = found.tolist()
         self._told = torch.zeros_like(self._told)
-        metrics: dict[str, list[float]] = trainer._metrics["train"]  # noqa: SLF001  TRL's own, which its log reads
-        metrics["num_tokens"] = [tokens]
+        logs["num_tokens"] = tokens
         if good + bad:
-            metrics["rewards/accuracies"] = [right / (good + bad)]
+            logs["rewards/accuracies"] = right / (good + bad)
         if self.objective != "KTO" and good:
-            metrics["rewards/margins"] = [best / good]
+            logs["rewards/margins"] = best / good
         elif good and bad:
-            metrics["rewards/margins"] = [best / good - worst / bad]
+            logs["rewards/margins"] = best / good - worst / bad
         super().log(logs, start_time)  # type: ignore[misc]  # of what it is mixed into

@@ -37,14 +37,21 @@ def _columns(example: Example, sequences: Sequences, known: Iterator[float]) -> 
     return ids, targets, [next(known, 0.0) for _ in sequences], example.wanted, True
 
 
-def collate(rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+def padded(ids: Sequence[Sequence[int]], pad: int = 0) -> dict[str, torch.Tensor]:
+    """Sequences as one batch, padded on the right, and a mask of what isn't padding."""
+    tensors = [torch.tensor(i) for i in ids]
+    return {
+        "input_ids": pad_sequence(tensors, batch_first=True, padding_value=pad),
+        "attention_mask": pad_sequence([torch.ones_like(i) for i in tensors], batch_first=True),
+    }
+
+
+def collate(rows: Sequence[Mapping[str, Any]], pad: int = 0) -> dict[str, torch.Tensor]:
     """Rows of a dataset as one batch, padded on the right: all first sequences, then all second ones."""
     width = len(rows[0]["ids"])
-    ids = [torch.tensor(row["ids"][i]) for i in range(width) for row in rows]
     labels = [torch.tensor(row["targets"][i]) for i in range(width) for row in rows]
     return {
-        "input_ids": pad_sequence(ids, batch_first=True),
-        "attention_mask": pad_sequence([torch.ones_like(i) for i in ids], batch_first=True),
+        **padded([row["ids"][i] for i in range(width) for row in rows], pad),
         "labels": pad_sequence(labels, batch_first=True, padding_value=IGNORED),
         "reference": torch.tensor([row["reference"][i] for i in range(width) for row in rows]),
         "wanted": torch.tensor([row["wanted"] for row in rows]),

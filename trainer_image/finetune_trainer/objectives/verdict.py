@@ -1,5 +1,6 @@
 """What judged answers say of a model: shares of held-out rows. Pure, no torch."""
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,6 +24,9 @@ def preference_metrics(
     found: dict[str, float] = {}
     if not rows:
         return found
+    if objective == "Reward":
+        leads = [r.scores[0] - r.scores[1] for r in rows]
+        return {"loss": sum(map(_not_preferred, leads)) / len(leads), "preference-accuracy": _share(leads)}
     if objective in PAIRED:
         # by token, so that the length of an answer neither helps nor harms it
         leads = [r.log_probs[0] / r.tokens[0] - r.log_probs[1] / r.tokens[1] for r in rows]
@@ -42,6 +46,11 @@ def preference_metrics(
 def _gains(row: JudgedAnswers, before: JudgedAnswers) -> tuple[float, ...]:
     """How much likelier each answer has become."""
     return tuple(now - then for now, then in zip(row.log_probs, before.log_probs, strict=True))
+
+
+def _not_preferred(lead: float) -> float:
+    """Minus the logarithm of the sigmoid (Bradley and Terry 1952), also where its exponential has no room."""
+    return max(-lead, 0.0) + math.log1p(math.exp(-abs(lead)))
 
 
 def _share(leads: Sequence[float]) -> float:

@@ -37,6 +37,7 @@ def render_training(record: RunRecord) -> str:
         ("option of the plan", escape(job.prediction.option)),
         ("trainable parameters", _trainable(record)),
         *_adapter(record),
+        *_parent(record),
         ("epochs", f"{t.epochs:g}"),
         ("batch", _batch(record)),
         (
@@ -175,6 +176,14 @@ def _trainable(record: RunRecord) -> str:
     p = record.job.prediction
     part = numbers.share(p.trainable_parameters, p.total_parameters)
     return f"{numbers.count(p.trainable_parameters)} of {numbers.count(p.total_parameters)} ({part})"
+
+
+def _parent(record: RunRecord) -> tuple[tuple[str, str], ...]:
+    parent, runs = record.job.parent, record.lineage.runs
+    if parent is None:
+        return ()
+    chain = ", then ".join(escape(f"{r.name} ({r.objective}, {r.method})") for r in runs)
+    return (("went on from the adapter", f"{escape(parent.description)}, {runs[-1].began_from}"), ("lineage", chain))
 
 
 def _adapter(record: RunRecord) -> Iterable[tuple[str, str]]:

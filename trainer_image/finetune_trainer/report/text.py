@@ -23,6 +23,12 @@ _MEANINGS: Final = {
     "reward-accuracy": "training made the better answer gain more than the other, or a wanted one more and an unwanted "
     "one less than answers that belong elsewhere; before training every row is a tie, which counts half",
 }
+_OF_SCORES: Final = {
+    "loss": "minus log sigmoid of the chosen answer's score less the other's; lower is better",
+    "preference-accuracy": "the chosen answer scores higher than the rejected one; before training every pair is a "
+    "tie, which counts half",
+}
+"""The same of a reward model."""
 _FIELD: Final = "field:"
 
 
@@ -68,7 +74,7 @@ def _metrics(record: RunRecord) -> str:
             numbers.metric(name, before[name], record.tuned.rows_behind(name, 0)),
             numbers.metric(name, after[name], record.tuned.rows_behind(name, 0)),
             numbers.change(name, before[name], after[name]),
-            _meaning(name),
+            _meaning(record, name),
         )
         for name in after
     ]
@@ -94,7 +100,9 @@ def _named(record: RunRecord, name: str) -> str:
     return f"{escape(name)} (must not regress)" if name in rule.must_not_regress else escape(name)
 
 
-def _meaning(name: str) -> str:
+def _meaning(record: RunRecord, name: str) -> str:
+    if record.job.objective == "Reward":
+        return _OF_SCORES[name]
     if name.startswith(_FIELD):
         return f"{escape(name.removeprefix(_FIELD))} has the reference's value"
     return _MEANINGS[name]
@@ -102,6 +110,8 @@ def _meaning(name: str) -> str:
 
 def _side_by_side(record: RunRecord, pairs: Sequence[Pair]) -> str:
     title = "## Held-out rows side by side"
+    if record.job.objective == "Reward":
+        return f"{title}\n\nA reward model writes no answers: there are only its scores, in `.finetune/tuned.json`."
     if not pairs:
         return (
             f"{title}\n\nThe rows are plain text, which asks nothing: there are no answers to compare, only the loss."

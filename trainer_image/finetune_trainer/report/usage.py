@@ -23,7 +23,8 @@ _CONVERSATIONS: Final = frozenset({RowFormat.ALPACA, RowFormat.MESSAGES})
 
 def render_usage(record: RunRecord) -> str:
     """The section with the lines."""
-    lines = (*_load(record), "", *_ask(record))
+    asked = _score(record) if record.job.objective == "Reward" else _ask(record)
+    lines = (*_load(record), "", *asked)
     return "\n\n".join(("## Use it", code("\n".join(lines), "python")))
 
 
@@ -31,19 +32,21 @@ def _load(record: RunRecord) -> tuple[str, ...]:
     job = record.job
     dtype, output = DTYPES[job.training.precision], str(Path(job.output))
     tokenizer = f"tokenizer = AutoTokenizer.from_pretrained({_literal(output)})"
-    transformers = "from transformers import AutoModelForCausalLM, AutoTokenizer"
+    scored = job.objective == "Reward"
+    loader = "AutoModelForSequenceClassification" if scored else "AutoModelForCausalLM"
+    transformers = f"from transformers import {loader}, AutoTokenizer"
     if job.method == "Full":
         return (
             transformers,
             "",
-            f"model = AutoModelForCausalLM.from_pretrained({_literal(output)}, dtype={_literal(dtype)})",
+            f"model = {loader}.from_pretrained({_literal(output)}, dtype={_literal(dtype)})",
             tokenizer,
         )
-    source = f"{_literal(job.model.path)}, dtype={_literal(dtype)}"
+    source = f"{_literal(job.model.path)}, dtype={_literal(dtype)}" + (", num_labels=1" if scored else "")
     model = f"model = PeftModel.from_pretrained(base, {_literal(output)})"
     q = job.quantization
     if q is None:
-        base = f"base = AutoModelForCausalLM.from_pretrained({source})"
+        base = f"base = {loader}.from_pretrained({source})"
         return ("from peft import PeftModel", transformers, "", base, model, tokenizer)
     return (
         "from peft import PeftModel",
@@ -54,7 +57,7 @@ def _load(record: RunRecord) -> tuple[str, ...]:
         f"    load_in_4bit=True, bnb_4bit_quant_type={_literal(q.kind)}, bnb_4bit_use_double_quant={q.double},",
         f"    bnb_4bit_compute_dtype={_literal(dtype)},",
         ")",
-        f"base = AutoModelForCausalLM.from_pretrained({source}, quantization_config=bits)",
+        f"base = {loader}.from_pretrained({source}, quantization_config=bits)",
         model,
         tokenizer,
     )
@@ -81,6 +84,23 @@ def _ask(record: RunRecord) -> tuple[str, ...]:
         "output = model.generate(**inputs, max_new_tokens=256, do_sample=False)",
         'print(tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True))',
     )
+
+
+def _score(record: RunRecord) -> tuple[str, ...]:
+    asked: tuple[str, ...]
+    text = "your prompt and its answer, laid out and ended like those of the training rows"
+    if CHAT_TEMPLATE not in record.output_files:
+        asked = (f'inputs = tokenizer({_literal(text)}, return_tensors="pt")',)
+    else:
+        asked = (
+            "# turns as in the training rows",
+            'messages = [{"role": "user", "content": "your prompt"}, {"role": "assistant", "content": "its answer"}]',
+            "text = tokenizer.apply_chat_template(messages, tokenize=False)",
+            "# the score is read at the mark that ends the answer: a template may write more behind it",
+            "text = text[: text.rindex(tokenizer.eos_token) + len(tokenizer.eos_token)]",
+            'inputs = tokenizer(text, add_special_tokens=False, return_tensors="pt")',
+        )
+    return (*asked, "print(model(**inputs).logits[0, 0].item())")
 
 
 def _plain(prompt: str) -> tuple[str, ...]:

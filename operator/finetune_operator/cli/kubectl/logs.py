@@ -25,7 +25,14 @@ INTERRUPTED = 130
 @click.command("logs")
 @name_argument
 @click.option("-f", "--follow", is_flag=True, help="Go on until the pod ends.")
-@click.option("--rank", type=click.IntRange(min=0), default=0, show_default=True, help="Of which node of the run.")
+@click.option(
+    "--rank",
+    metavar="NUMBER",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of which node of the run.",
+)
 @click.option("--inspection", "inspected", is_flag=True, help="Of the look at model and data, before there is a run.")
 @cluster_options
 def logs_command(kubectl: Kubectl, name: str, rank: int, *, follow: bool, inspected: bool) -> int:

@@ -16,7 +16,11 @@ from finetune_trainer.events import REPORT_FILE
 @click.command("report")
 @name_argument
 @click.option("-o", "--output", metavar="FOLDER", type=click.Path(path_type=Path), help="Where to; else a folder NAME.")
-@click.option("--image", help="With Python, for the pod that reads the volume; else the image that the job trained in.")
+@click.option(
+    "--image",
+    metavar="IMAGE",
+    help="With Python, for the pod that reads the volume; else the image that the job trained in.",
+)
 @cluster_options
 def report_command(kubectl: Kubectl, name: str, output: Path | None, image: str | None) -> int:
     """Copy the report of job NAME with its pictures and rows from the job's output volume.

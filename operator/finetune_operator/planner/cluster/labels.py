@@ -1,6 +1,6 @@
 """Names that device plugins, feature discovery and clouds put on nodes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Final
 
@@ -36,6 +36,9 @@ PRODUCT_LABELS: Final = (
     "eks.amazonaws.com/instance-gpu-name",
 )
 """Labels with a GPU's product, the most exact one first."""
+
+GPU_PRESENT: Final = "nvidia.com/gpu.present"
+"""Feature discovery's label of nodes with a GPU: true."""
 
 GKE_PARTITION: Final = "cloud.google.com/gke-gpu-partition-size"
 """MIG profile into which GKE has cut a node's GPUs."""
@@ -91,9 +94,15 @@ def is_accelerator(resource: str) -> bool:
 
 def names_gpu(labels: Mapping[str, str]) -> bool:
     """Whether labels say that there is an NVIDIA GPU, offered or not."""
-    if labels.get("nvidia.com/gpu.present") == "true" or any(labels.get(name) for name in PRODUCT_LABELS):
+    if labels.get(GPU_PRESENT) == "true" or any(labels.get(name) for name in PRODUCT_LABELS):
         return True
     return any(k.startswith(_PCI) and k.endswith(_NVIDIA_PCI) and v == "true" for k, v in labels.items())
+
+
+def instance_type(labels: Mapping[str, str], resources: Iterable[str]) -> str:
+    """The cloud's name of the machine where nothing else tells the product of those resources; else empty."""
+    told = (*PRODUCT_LABELS, *(f"{resource}.product" for resource in resources))
+    return "" if any(labels.get(name) for name in told) else labels.get(INSTANCE_TYPE, "")
 
 
 def has_nvme(labels: Mapping[str, str]) -> bool:

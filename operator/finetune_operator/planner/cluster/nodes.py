@@ -26,6 +26,9 @@ DISK_UNTOLD: Final = "ephemeral storage isn't told, so that no way is turned dow
 UNTOLD_DISK: Final = 1 << 50
 """Bytes that stand for a disk of which nothing is known: more than any run writes."""
 
+ARM: Final = "CPU (ARM)"
+"""Product of a 64-bit ARM processor."""
+
 BAD_PRICE: Final = f"{names.PRICE} is no decimal and is ignored; write for example 2.90"
 """A note."""
 
@@ -78,7 +81,7 @@ def read_node(node: Any) -> NodeFacts:
         storage=storage or 0,
         nvme=names.has_nvme(labels),
         price=price,
-        product="CPU (ARM)" if architecture == "arm64" else "CPU",
+        product=ARM if architecture == "arm64" else "CPU",
         flags=names.cpu_flags(labels, architecture, ASSUMED_FLAGS),
         notes=(*((BAD_PRICE,) if bad_price else ()), *(() if told else (DISK_UNTOLD,))),
     )

@@ -17,6 +17,9 @@ DRIVER: Final = "gpu.nvidia.com"
 CLASSES: Final = {"gpu": DRIVER, "mig": "mig.nvidia.com"}
 """Device class by the attribute `type`; another type, as for passing a GPU to a virtual machine, trains nothing."""
 
+SLICE_NAME: Final = " MIG "
+"""In the product of a slice, between the GPU's and the profile."""
+
 PARTITIONS: Final = "MIG partitions that could be cut out of free GPUs aren't counted, only whole GPUs"
 """A note: such partitions and the GPU are there instead of each other."""
 
@@ -156,7 +159,7 @@ def _offer(device: Mapping[str, Any], kind: str) -> Offer | None:
     if not product or not size:
         return None
     if kind == "mig":
-        product = f"{product} MIG {_text(device, 'profile')}"
+        product = f"{product}{SLICE_NAME}{_text(device, 'profile')}"
     memory, capability = Bytes(size), _text(device, "cudaComputeCapability").partition(".")[0]
     bf16 = int(capability) >= BF16_MAJOR if _is_number(capability) else find_product(product, memory).bf16
     return Offer(CLASSES[kind], product, memory, bf16, 1, "")

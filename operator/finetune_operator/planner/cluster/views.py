@@ -7,9 +7,10 @@ from typing import Any, Final, NamedTuple
 
 from finetune_operator.planner.capacity import Capacity, UnsupportedDevices
 from finetune_operator.planner.cluster import reasons
+from finetune_operator.planner.cluster.labels import instance_type
 from finetune_operator.planner.cluster.nodes import NodeFacts
 from finetune_operator.planner.cluster.pods import Usage
-from finetune_operator.planner.cluster.shapes import Rest, Shape, build_classes, shape_of
+from finetune_operator.planner.cluster.shapes import Members, Rest, Shape, build_classes, reaching, shape_of
 from finetune_operator.planner.cluster.slices import Allocated, DraDevices, count_free
 from finetune_operator.planner.cluster.taints import Taint, blocking, describe
 
@@ -29,6 +30,8 @@ class View(NamedTuple):
     """With the devices that are free now, and the devices' own taints."""
     unsupported: tuple[UnsupportedDevices, ...]
     notes: tuple[str, ...]
+    instance_type: str = ""
+    """Where it alone tells the devices' product."""
 
 
 @dataclass(slots=True)
@@ -78,14 +81,15 @@ def view_of(facts: NodeFacts, held: Held, dra: DraDevices, allocated: Collection
         notes += [f"devices left out on nodes {r}" for r in refused]
     if held.unreadable:
         notes.append(BAD_REQUESTS)
-    return View(reason, facts.taints, tuple(shapes), offers.unsupported, tuple(notes))
+    machine = instance_type(facts.labels, (o.resource for o in offers.usable)) if offers.usable else ""
+    return View(reason, facts.taints, tuple(shapes), offers.unsupported, tuple(notes), machine)
 
 
 def sum_up(
     origin: str, views: Mapping[View, int], tolerations: Sequence[Mapping[str, Any]], left_out: Counter[str]
 ) -> Capacity:
     """The capacity that views, with how many nodes have each, are for such tolerations."""
-    shapes: defaultdict[Shape, Counter[int]] = defaultdict(Counter)
+    shapes: defaultdict[Shape, Members] = defaultdict(Members)
     unsupported: Counter[UnsupportedDevices] = Counter()
     notes: Counter[str] = Counter()
     for view, count in views.items():
@@ -96,15 +100,17 @@ def sum_up(
         for shape, free, taints in view.shapes:
             taint = blocking(taints, tolerations, devices=True)
             if taint is None:
-                shapes[shape][free] += count
+                shapes[shape].add(free, count, view.instance_type)
             else:
                 notes[f"DRA devices {reasons.TAINTED} {describe(taint)} are left out"] += count
         for found in view.unsupported:
             unsupported[found] += count
         for note in view.notes:
             notes[note] += count
+    classes, counted = build_classes(reaching(shapes)), build_classes(shapes)
     return Capacity(
-        classes=build_classes(shapes),
+        classes=classes,
+        counted=() if counted == classes else counted,
         origin=origin,
         unsupported=_counted(unsupported),
         left_out={k: n for k, n in left_out.items() if n},
