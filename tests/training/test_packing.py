@@ -59,7 +59,8 @@ def assert_alike(one: Outcome, other: Outcome) -> None:
     assert len(first) == len(second) == 16
     for mine, theirs in zip(first, second, strict=True):
         assert mine.loss == pytest.approx(theirs.loss, abs=1e-4)
-        assert mine.epoch == theirs.epoch
+        # counted in micro-batches, of which the last one of an epoch may not be full
+        assert mine.epoch == pytest.approx(theirs.epoch, abs=0.04)
 
 
 def test_packed_rows_teach_what_they_teach_alone(tiny: Path, tmp_path: Path, port: int) -> None:
