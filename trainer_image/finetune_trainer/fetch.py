@@ -22,9 +22,9 @@ from finetune_trainer.events import PhaseEvent
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.failures import exit_code_of
 from finetune_trainer.files import sync, sync_tree, write_json
-from finetune_trainer.lineage import LINEAGE_FILE
+from finetune_trainer.lineage import ADAPTER_FILE, LINEAGE_FILE
 from finetune_trainer.model_files import check_model, check_safetensors
-from finetune_trainer.parent import ADAPTER_FILE, CONFIG_FILE
+from finetune_trainer.parent import CONFIG_FILE
 from finetune_trainer.progress import emit
 
 SMALL_FILES: Final = ("*.json", "*.jinja", "tokenizer*", "*.txt")

@@ -12,8 +12,7 @@ from finetune_trainer.job_config import JobConfig
 
 def checksums(job: JobConfig) -> dict[str, str]:
     """Digests of data, base model and the adapter to go on from, by path."""
-    data = [*job.data.train, *([job.data.evaluation] if job.data.evaluation is not None else ())]
-    rows = [Path(p) for source in data for p in rows_in(source.path)]
+    rows = [Path(p) for source in job.data.sources for p in rows_in(source.path)]
     files = [*rows, *model_files.files_of(Path(job.model.path))]
     files += parent.files_of(job.parent) if job.parent is not None else ()
     return {str(p): sha256_of(p) for p in files}

@@ -163,6 +163,11 @@ class DataConfig(StrictModel):
             raise ValueError("write exactly one of evaluation and evaluation_fraction")
         return self
 
+    @property
+    def sources(self) -> tuple[DataFileConfig, ...]:
+        """All that rows are read from."""
+        return (*self.train, *((self.evaluation,) if self.evaluation is not None else ()))
+
 
 class AdapterConfig(StrictModel):
     """The adapter: LoRA's matrices, and for DoRA a magnitude for each of their outputs."""

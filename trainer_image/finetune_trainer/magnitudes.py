@@ -12,11 +12,10 @@ import torch
 from deepspeed.utils import safe_get_full_fp32_param
 from safetensors.torch import load_file, save_file
 
+from finetune_trainer.lineage import ADAPTER_FILE
+
 MAGNITUDE: Final = ".lora_magnitude_vector"
 """Ends a magnitude's name in a saved adapter; in the model PEFT appends the adapter's own name."""
-
-ADAPTER_FILE: Final = "adapter_model.safetensors"
-"""PEFT's name for an adapter's tensors."""
 
 
 def rounded_away(model: Any, parent: Path | None = None) -> dict[str, torch.Tensor]:

@@ -25,7 +25,7 @@ from transformers.utils.quantization_config import Mxfp4Config
 from finetune_trainer.data.tokenizer import TextTokenizer
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.job_config import AdapterConfig, JobConfig
-from finetune_trainer.parent import ADAPTER_FILE
+from finetune_trainer.lineage import ADAPTER_FILE
 from finetune_trainer.quantization import DTYPES, keep_unpacked, loading_config
 
 ALL_LINEAR = "all-linear"
@@ -108,8 +108,12 @@ def load_model(folder: Path, dtype: torch.dtype, *, scored: bool = False, **how:
     return loaded
 
 
+def _config_of(folder: Path) -> Any:
+    return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+
+
 def _hold_scorable(folder: Path) -> None:
-    known: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    known = _config_of(folder)
     if MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.get(type(known), None) is None:
         raise TrainerError(
             ExitCode.MODEL,
@@ -129,13 +133,13 @@ def _pad_apart(folder: Path, model: PreTrainedModel) -> None:
 
 def _attention(folder: Path) -> str:
     """The fused kernel of torch, or plain operators for a family that it can't serve (a cap on scores, sinks)."""
-    known: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    known = _config_of(folder)
     kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(known), None)
     return "sdpa" if kind is None or getattr(kind, "_supports_sdpa", False) else "eager"
 
 
 def _is_mxfp4(folder: Path) -> bool:
-    known: Any = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    known = _config_of(folder)
     found = getattr(known, "quantization_config", None) or {}
     return bool(found.get("quant_method") == "mxfp4")
 

@@ -9,10 +9,8 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, RandomSampler, Sampler
 from torch.utils.data import Dataset as Rows
 
+from finetune_trainer.answer_head import IGNORED
 from finetune_trainer.packing import Line, best_fit, passes
-
-IGNORED: Final = -100
-"""Label of tokens that the loss isn't on."""
 
 PROBED_TOKENS: Final = 16
 """Of either row that is tried."""

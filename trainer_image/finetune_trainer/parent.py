@@ -6,14 +6,11 @@ from typing import Any, Final
 from finetune_trainer.data.tokenizer import read_json
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.job_config import AdapterConfig, Method, Objective, ParentConfig
-from finetune_trainer.lineage import LINEAGE_FILE
+from finetune_trainer.lineage import ADAPTER_FILE, LINEAGE_FILE
 from finetune_trainer.model_files import check_safetensors
 
 CONFIG_FILE: Final = "adapter_config.json"
 """PEFT's name for what an adapter is."""
-
-ADAPTER_FILE: Final = "adapter_model.safetensors"
-"""PEFT's name for an adapter's tensors."""
 
 SCORED: Final = "score"
 """The module that a reward model's adapter holds whole."""

@@ -13,6 +13,7 @@ from finetune_operator.local.model_store import cache_folder
 from finetune_trainer.events import Event, PhaseEvent
 
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+"""How the hub names one state of a repository, and its cache that state's folder."""
 
 PATIENCE_SECONDS: Final = 5.0
 """How long the hub is waited for to say where a branch stands."""

@@ -1,10 +1,9 @@
 """A job's way on this machine: look, choose, begin, train; the same command goes on where it was left."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Protocol
 
 from finetune_operator.api.base import format_place
 from finetune_operator.api.resource import FineTuneJob
@@ -15,6 +14,7 @@ from finetune_operator.lifecycle.selection import pick, select
 from finetune_operator.lifecycle.status import begun
 from finetune_operator.local import run
 from finetune_operator.local.gpu import VISIBLE
+from finetune_operator.local.hub_files import COMMIT
 from finetune_operator.local.inspect import Inspected, inspect
 from finetune_operator.local.inventory import devices_for, read_capacity
 from finetune_operator.local.metrics import METRICS_FILE, write_metrics
@@ -39,9 +39,6 @@ from finetune_operator.renderers.trainer_config import Places
 from finetune_trainer.events import Event
 from finetune_trainer.exit_codes import ExitCode
 from finetune_trainer.job_config import BASELINE_FILE, COMMAND, STATE_FOLDER
-
-COMMIT: Final = re.compile(r"[0-9a-f]{40}")
-"""Name of a snapshot's folder in the hub's cache."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,12 +140,11 @@ def kept_or_made(cache: TokenCache | None, make: Callable[[], LoadedData], tell:
 
 def _key(config: DataConfig, model: Path) -> str:
     """Changes with any row, any setting that they are read by, and anything that decides their ids."""
-    sources = [*config.train, *([config.evaluation] if config.evaluation is not None else ())]
     made_of = {
         "layout": LAYOUT,
         "code": [sha256_of(p) for p in sorted(Path(__file__).parent.glob("*.py"))],
         "config": config.model_dump(mode="json"),
-        "rows": {p: sha256_of(Path(p)) for s in sources for p in files_of(s.path)},
+        "rows": {p: sha256_of(Path(p)) for s in config.sources for p in files_of(s.path)},
         "model": {n: sha256_of(model / n) for n in DESCRIPTIONS if (model / n).is_file()},
     }
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:32]

@@ -1,6 +1,6 @@
 """What a model as it stands gives answers: the reference's word before training, and what the verdict rests on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -66,8 +66,7 @@ def judge(
     tick: Callable[[int, int], None],
 ) -> tuple[JudgedAnswers, ...]:
     """What a model gives the answers of held-out rows, each with its sequences."""
-    found = iter(log_probs(model, [s for _, sequences in rows for s in sequences], 0, stop, ranks, tick))
-    return tuple(_judged(e, sequences, log_probs=tuple(next(found) for _ in sequences)) for e, sequences in rows)
+    return tuple(_judged("log_probs", rows, log_probs(model, _all_of(rows), 0, stop, ranks, tick)))
 
 
 def judge_scores(
@@ -78,11 +77,17 @@ def judge_scores(
     tick: Callable[[int, int], None],
 ) -> tuple[JudgedAnswers, ...]:
     """How a reward model scores the answers of held-out rows."""
-    found = iter(scores(model, [s for _, sequences in rows for s in sequences], stop, ranks, tick))
-    return tuple(_judged(e, sequences, scores=tuple(next(found) for _ in sequences)) for e, sequences in rows)
+    return tuple(_judged("scores", rows, scores(model, _all_of(rows), stop, ranks, tick)))
 
 
-def _judged(example: Example, sequences: Sequences, **found: tuple[float, ...]) -> JudgedAnswers:
-    # a row's first token is predicted from nothing
-    tokens = tuple(sum(mask[1:]) for _, mask in sequences)
-    return JudgedAnswers(file=example.file, line=example.line, wanted=example.wanted, tokens=tokens, **found)
+def _all_of(rows: Sequence[tuple[Example, Sequences]]) -> Sequences:
+    return [s for _, sequences in rows for s in sequences]
+
+
+def _judged(name: str, rows: Sequence[tuple[Example, Sequences]], found: Sequence[float]) -> Iterator[JudgedAnswers]:
+    known = iter(found)
+    for e, sequences in rows:
+        # a row's first token is predicted from nothing
+        tokens = tuple(sum(mask[1:]) for _, mask in sequences)
+        values: dict[str, Any] = {name: tuple(next(known) for _ in sequences)}
+        yield JudgedAnswers(file=e.file, line=e.line, wanted=e.wanted, tokens=tokens, **values)

@@ -1,17 +1,15 @@
 """Our own tokenised rows as the preference objectives take them, and how a batch is laid out."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import torch
 from datasets import Dataset
 from torch.nn.utils.rnn import pad_sequence
 
+from finetune_trainer.answer_head import IGNORED
 from finetune_trainer.data.examples import Example
 from finetune_trainer.objectives.sequences import Sequences
-
-IGNORED: Final = -100
-"""Label of tokens that aren't of an answer."""
 
 
 def dataset(rows: Sequence[tuple[Example, Sequences]], reference: Sequence[float], *, blank: bool) -> Dataset:
