@@ -57,7 +57,7 @@ test-unit: $(VENV)/.installed ## pure code and contracts, seconds
 	$(BIN)/python -m pytest tests/unit tests/contract -q -n 2
 
 test-training: $(VENV)/.installed ## real training of tiny models, minutes
-	$(BIN)/python -m pytest tests/training -q -n 2 --ignore tests/training/test_matrix.py
+	$(BIN)/python -m pytest tests/training -q -n 2
 
 matrix: $(VENV)/.installed ## what trains with what, really trained: docs/matrix.md; CELLS=all for every combination
 	$(BIN)/python -W ignore -m tests.matrix $(CELLS)

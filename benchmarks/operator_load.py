@@ -1,8 +1,8 @@
 """How many jobs the operator carries: `python benchmarks/operator_load.py [--json] [--jobs N] [--rate N] [--nodes N]`.
 
 A control plane of its own is started on this machine (built on the first run, which takes minutes), with nodes that
-nobody has, the operator, and so many jobs at once; then a raw client creates the same children without any operator.
-Both take the same processors, so their ratio is what to compare between machines.
+nobody has, the operator, and so many jobs at once; then a raw client creates the same children without any operator,
+and their pods run, too. Both take the same processors, so their ratio is what to compare between machines.
 """
 
 import argparse
@@ -182,10 +182,52 @@ def plain(obj: Object) -> Object:
     return {**obj, "spec": {**spec, "template": {**spec["template"], "metadata": {**meta, "labels": labels}}}}
 
 
+class Raw(NamedTuple):
+    """What a client does that creates the children of so many jobs and nothing else."""
+
+    created: float
+    """Seconds until they were there."""
+    created_cpu: float
+    """Seconds of the processor that the control plane took until then."""
+    ended: float
+    """Seconds until the Jobs among them had run."""
+    ended_cpu: float
+
+
+async def run_raw(
+    plane: ControlPlane, made: Sequence[tuple[Kind, Object]], number: int, told: Callable[[int], None]
+) -> Raw:
+    """Create them, and wait until their Jobs have ended.
+
+    Raises:
+        TimeoutError: they haven't in half an hour.
+    """
+    jobs, ended = number * sum(kind == JOBS for kind, _ in made), set[str]()
+
+    def see(row: Mapping[str, Any]) -> None:
+        if row["name"].startswith("raw-") and row["status"] == "Complete":
+            ended.add(row["name"])
+
+    server = (await connection.load(plane.kubeconfig, None)).configuration
+    watching = asyncio.create_task(watch(server, JOBS, NAMESPACE, Sort.TABLE, see))
+    try:
+        begun, before = time.monotonic(), cluster_cpu(plane)
+        await create_raw(plane, made, number, told)
+        created, created_cpu = time.monotonic() - begun, cluster_cpu(plane) - before
+        async with asyncio.timeout(PATIENCE):
+            while len(ended) < jobs:
+                if watching.done():
+                    watching.result()
+                await asyncio.sleep(0.2)
+        return Raw(created, created_cpu, time.monotonic() - begun, cluster_cpu(plane) - before)
+    finally:
+        watching.cancel()
+
+
 async def create_raw(
     plane: ControlPlane, made: Sequence[tuple[Kind, Object]], number: int, told: Callable[[int], None]
-) -> float:
-    """Seconds that a client takes that creates the children of so many jobs and nothing else."""
+) -> None:
+    """The children of so many jobs."""
     some, done = asyncio.Semaphore(AT_ONCE), 0
     async with client_of(plane) as client:
 
@@ -198,9 +240,7 @@ async def create_raw(
             done += 1
             told(done)
 
-        begun = time.monotonic()
         await asyncio.gather(*(create(index) for index in range(number)))
-        return time.monotonic() - begun
 
 
 def writes_of(plane: ControlPlane, prefix: str, since: int) -> Counter[str]:
@@ -253,9 +293,7 @@ async def measure(folder: Path, asked: argparse.Namespace, bar: Progress) -> dic
         finally:
             operator.stop()
         line = bar.add_task("created by a raw client", total=number)
-        raw_before, begun = cluster_cpu(plane), time.monotonic()
-        raw = number / await create_raw(plane, made, number, lambda done: bar.update(line, completed=done))
-        raw_cpu = cluster_cpu(plane) - raw_before - idle.plane * (time.monotonic() - begun)
+        raw = await run_raw(plane, made, number, lambda done: bar.update(line, completed=done))
     writes = sum(count for request, count in requests.items() if is_write(request))
     return {
         "jobs": number,
@@ -263,8 +301,10 @@ async def measure(folder: Path, asked: argparse.Namespace, bar: Progress) -> dic
         "children a job": len(made),
         "started_per_second": rate(times, times.started),
         "ended_per_second": rate(times, times.ended),
-        "raw_per_second": raw,
-        "ratio_to_raw": rate(times, times.started) / raw,
+        "raw_per_second": number / raw.created,
+        "ratio_to_raw": rate(times, times.started) / (number / raw.created),
+        "raw_ended_per_second": number / raw.ended,
+        "ratio_to_raw_ended": rate(times, times.ended) / (number / raw.ended),
         "seconds": {
             name: {"p50": percentile(found, 0.5), "p99": percentile(found, 0.99)}
             for name, what in (("started", times.started), ("running", times.running), ("ended", times.ended))
@@ -272,7 +312,8 @@ async def measure(folder: Path, asked: argparse.Namespace, bar: Progress) -> dic
         },
         "operator_cpu_ms_a_job": 1e3 * (after.cpu - before.cpu - idle.operator * seconds) / number,
         "control_plane_cpu_ms_a_job": 1e3 * (plane_after - plane_before - idle.plane * seconds) / number,
-        "raw_control_plane_cpu_ms_a_job": 1e3 * raw_cpu / number,
+        "raw_control_plane_cpu_ms_a_job": 1e3 * (raw.created_cpu - idle.plane * raw.created) / number,
+        "raw_ended_control_plane_cpu_ms_a_job": 1e3 * (raw.ended_cpu - idle.plane * raw.ended) / number,
         "operator_peak_mib": after.peak / (1 << 20),
         "writes_a_job": writes / number,
         "requests_a_job": {request: count / number for request, count in sorted(requests.items())},
@@ -287,12 +328,15 @@ def show(found: Mapping[str, Any], console: Console) -> None:
     out(f"ended                     {found['ended_per_second']:8.1f} jobs/s")
     out(f"created by a raw client   {found['raw_per_second']:8.1f} jobs/s")
     out(f"operator / raw client     {found['ratio_to_raw']:8.2f}")
+    out(f"ended, of a raw client    {found['raw_ended_per_second']:8.1f} jobs/s")
+    out(f"operator / raw client     {found['ratio_to_raw_ended']:8.2f}")
     for name, took in found["seconds"].items():
         out(f"applied -> {name:14} p50 {took['p50']:8.2f} s   p99 {took['p99']:8.2f} s")
     out(f"operator's processor time {found['operator_cpu_ms_a_job']:8.1f} ms a job")
     out(f"operator's memory, peak   {found['operator_peak_mib']:8.0f} MiB")
     out(f"control plane's           {found['control_plane_cpu_ms_a_job']:8.1f} ms a job")
     out(f"likewise, raw client      {found['raw_control_plane_cpu_ms_a_job']:8.1f} ms a job")
+    out(f"likewise, until they end  {found['raw_ended_control_plane_cpu_ms_a_job']:8.1f} ms a job")
     out(f"operator's writes         {found['writes_a_job']:8.1f} a job")
     for request, count in found["requests_a_job"].items():
         out(f"  {request:34} {count:6.2f}")

@@ -20,7 +20,7 @@ from finetune_operator.planner.capacity import Capacity
 from finetune_operator.planner.catalogue import CATALOGUE
 from finetune_operator.planner.checks import judge_all
 from finetune_operator.planner.cluster.state import ClusterState
-from finetune_operator.planner.facts import DatasetFacts, Facts, ModelFacts
+from finetune_operator.planner.facts import DatasetFacts, Facts, ModelFacts, evaluated_at_most
 from finetune_operator.planner.plan import PlanSet
 from finetune_operator.planner.planner import plan
 from finetune_operator.planner.question import Question, pose
@@ -162,7 +162,9 @@ def make_job(model: str, number: int = 0) -> tuple[FineTuneJobSpec, Facts]:
             }
         )
     )
-    data = DatasetFacts(rows=12_400, tokens=12_400 * 330, p50=280, p95=800, longest=2048)
+    data = DatasetFacts(
+        rows=12_400, tokens=12_400 * 330, p50=280, p95=800, longest=2048, evaluated=evaluated_at_most(2048, 60)
+    )
     config = CATALOGUE[model]
     own = {**config, "vocab_size": config["vocab_size"] + 64 * number}
     return spec, Facts(model=ModelFacts(config=own, weight_bytes=Bytes(1)), dataset=data)

@@ -19,7 +19,7 @@ from finetune_operator.kube.events import EventRecorder
 from finetune_operator.kube.kinds import Kind, Object
 from finetune_operator.kube.lease import Elector
 from finetune_operator.kube.metrics import Metrics
-from finetune_operator.kube.mirror import SELECTORS, Listener, Mirror, Scope
+from finetune_operator.kube.mirror import SELECTORS, Listener, Matters, Mirror, Scope
 from finetune_operator.kube.ports import Reconciler
 from finetune_operator.kube.rest import RestClient
 from finetune_operator.kube.store import Store
@@ -29,6 +29,7 @@ from finetune_operator.kube.workqueue import WorkQueue
 from finetune_operator.planner.planner import plan
 from finetune_operator.reconciler.gather import World
 from finetune_operator.reconciler.hardware import SeenHardware
+from finetune_operator.reconciler.news import matters
 from finetune_operator.reconciler.plans import PlanCache
 from finetune_operator.reconciler.reconcile import Reconciler as JobReconciler
 from finetune_operator.reconciler.resource import waits_for_devices
@@ -60,6 +61,8 @@ class Logic:
     waits: Callable[[Object], bool]
     """Whether a FineTuneJob, as the API server has it, waits for devices."""
     listeners: tuple[Listener, ...] = ()
+    matters: Matters = lambda *_: True
+    """Of what a job owns, which changes it is looked at for."""
 
 
 MakeLogic = Callable[[Tools], Logic]
@@ -81,7 +84,7 @@ def make_logic(tools: Tools) -> Logic:
         settings=_rendering(tools.settings),
         now=tools.now,
     )
-    return Logic(reconciler=reconciler, waits=waits_for_devices, listeners=(hardware.observe,))
+    return Logic(reconciler=reconciler, waits=waits_for_devices, listeners=(hardware.observe,), matters=matters)
 
 
 def _rendering(settings: Settings) -> RenderSettings:
@@ -159,7 +162,7 @@ async def make_parts(settings: Settings, make_logic: MakeLogic) -> AsyncIterator
         recorder = EventRecorder(client, identity, _now)
         logic = make_logic(Tools(settings, store, client, recorder, _now))
         scope = Scope(settings.namespaces, await _served(client))
-        mirror = Mirror(client, store, queue, waits=logic.waits, scope=scope)
+        mirror = Mirror(client, store, queue, waits=logic.waits, scope=scope, matters=logic.matters)
         mirror.listeners.extend(logic.listeners)
         workers = Workers(queue, logic.reconciler, metrics, number=settings.workers)
         elector = _elector(settings, client, identity)

@@ -130,6 +130,21 @@ def test_a_choice_waits_for_its_devices_and_starts_when_they_are_free(fleet: Fle
     fleet.wait_for_phase("whole", "Succeeded")
 
 
+def test_devices_that_another_namespace_s_pods_hold_aren_t_free(fleet: Fleet, tmp_path: Path) -> None:
+    elsewhere = Fleet(fleet.kubectl, f"{fleet.namespace}-b")
+    fleet.kubectl.make_namespace(elsewhere.namespace)
+    elsewhere.hold("held-there", "h100", 4)
+    own = ("--namespaces", fleet.namespace)
+    with started(fleet.kubectl, lease=fleet.namespace, log=tmp_path / "operator.log", flags=own) as running:
+        half = {"nodes": 1, "devicesPerNode": 4, "nodeSelector": {"kubernetes.io/hostname": "h100"}}
+        submit(fleet, "half", spec__method="LoRA", spec__hardware=half, spec__plan={"option": "recommended"})
+        status = fleet.wait_for_phase("half", "Waiting")
+        assert condition(status, "Admitted")["message"].endswith("on 1 node at once; none of 1 free now")
+        fleet.kubectl.run("delete", "namespace", elsewhere.namespace)
+        fleet.wait_for_phase("half", "Training")
+        assert running.complaints() == []
+
+
 @pytest.mark.usefixtures("operator")
 def test_an_impossible_choice_shows_need_have_and_hardware(fleet: Fleet, tmp_path: Path) -> None:
     submit(fleet, "too-much", spec__plan={"option": NOT_LISTED})

@@ -84,14 +84,14 @@ def test_a_suspended_job_goes_on_from_its_checkpoint(site: Site) -> None:
         site.submit(plan={"option": "recommended"})
         wait_for(lambda: list((site.folder / "out" / "checkpoints").glob("checkpoint-*")), "a checkpoint", seconds=SLOW)
         site.patch(json.dumps({"spec": {"suspend": True}}))
-        site.wait_for_phase("Suspended")
+        saved = site.wait_for_phase("Suspended")["checkpoint"]
         assert [p for p in site.owned("pods") if "-look-" not in p] == []
         site.patch(json.dumps({"spec": {"suspend": False}}))
         status = site.wait_for_phase("Succeeded")
     assert status["restarts"] == 0
     resumed = History(site.folder / "out" / ".finetune" / "history.jsonl").resumptions()
-    assert len(resumed) == 1
-    assert resumed[0] > 0
+    assert list(resumed) == [saved["step"]]
+    assert saved["step"] > 0
 
 
 @pytest.mark.parametrize("phase", PHASES)

@@ -6,7 +6,7 @@ from functools import cache
 from itertools import combinations, product
 from typing import Any, Final, NamedTuple
 
-from finetune_operator.api.spec import TRAINED, DataFormat, Method, Objective, PrecisionChoice
+from finetune_operator.api.spec import TRAINED, DataFormat, Method, Objective, OptimizerChoice, PrecisionChoice
 from finetune_operator.api.status import Offload
 
 SPOKEN: Final = frozenset(DataFormat) - {DataFormat.AUTO, DataFormat.PREFERENCE, DataFormat.UNPAIRED}
@@ -27,12 +27,19 @@ class Cell(NamedTuple):
     ranks: int
     row_format: DataFormat
     precision: PrecisionChoice
+    optimizer: OptimizerChoice
+    stabilized: bool
+    """The adapter counts alpha / sqrt(rank) times."""
 
     @property
     def id(self) -> str:
         """Short and unique."""
         words = [self.method, self.objective, f"z{self.stage}", *(["offload"] if self.offload else [])]
-        return "-".join((*words, f"{self.ranks}x", self.row_format, self.precision)).lower()
+        kept = [
+            *(["8bit"] if self.optimizer is OptimizerChoice.ADAMW_8BIT else []),
+            *(["rs"] if self.stabilized else []),
+        ]
+        return "-".join((*words, f"{self.ranks}x", self.row_format, self.precision, *kept)).lower()
 
     @property
     def offloaded(self) -> Offload:
@@ -44,17 +51,18 @@ class Cell(NamedTuple):
 
 AXES: Final[dict[str, Sequence[Any]]] = {
     "method": tuple(Method),
-    # a reward model's score begins at 0 and takes more steps to move: tests/training/test_reward.py
-    "objective": tuple(o for o in Objective if o is not Objective.REWARD),
+    "objective": tuple(Objective),
     "stage": (0, 1, 2, 3),
     "offload": (False, True),
     "ranks": (1, 2),
     "row_format": tuple(f for f in DataFormat if f is not DataFormat.AUTO),
     "precision": tuple(p for p in PrecisionChoice if p is not PrecisionChoice.AUTO),
+    "optimizer": tuple(OptimizerChoice),
+    "stabilized": (False, True),
 }
 """Values of each; Auto is none of its own, it becomes one of the others."""
 
-READ_BEFORE: Final = frozenset({"stage", "offload", "ranks", "precision"})
+READ_BEFORE: Final = frozenset({"stage", "offload", "ranks", "precision", "optimizer", "stabilized"})
 """Axes that rows know nothing of: formats aren't paired with them."""
 
 
@@ -72,6 +80,8 @@ def is_trained(cell: Cell) -> bool:
         and (not cell.offload or cell.stage >= 2)
         # 4-bit weights stay where they were rounded
         and not (cell.method is Method.QLORA and cell.offload and cell.stage == 3)
+        and not (cell.optimizer is OptimizerChoice.ADAMW_8BIT and cell.stage)
+        and not (cell.method is Method.FULL and cell.stabilized)
     )
 
 
@@ -111,7 +121,17 @@ def _pairs(cell: Cell) -> frozenset[Any]:
     )
 
 
-PLAIN: Final = Cell(Method.LORA, Objective.SFT, 0, False, 1, DataFormat.ALPACA, PrecisionChoice.FP32)
+PLAIN: Final = Cell(
+    method=Method.LORA,
+    objective=Objective.SFT,
+    stage=0,
+    offload=False,
+    ranks=1,
+    row_format=DataFormat.ALPACA,
+    precision=PrecisionChoice.FP32,
+    optimizer=OptimizerChoice.ADAMW,
+    stabilized=False,
+)
 """What a refused cell is like in all that it isn't refused for."""
 
 
@@ -126,5 +146,6 @@ def refused() -> list[Cell]:
     others = [
         PLAIN._replace(method=Method.QLORA, stage=3, offload=True),
         PLAIN._replace(precision=PrecisionChoice.FP16),
+        PLAIN._replace(optimizer=OptimizerChoice.ADAMW_8BIT, stage=1),
     ]
     return [cell for cell in (*objectives, *formats, *engines, *others) if not is_trained(cell)]

@@ -16,14 +16,14 @@ It counts as trained where the loss falls, the model says something else than be
 transformers and PEFT read from the disk have the held-out loss that they had when they were trained.
 Where answers are judged, these weights prefer the right one no less often than the base model.
 
-The axes are method, objective, ZeRO stage, offload to the CPU, ranks, format of the rows and precision.
+The axes are method, objective, ZeRO stage, offload to the CPU, ranks, format of the rows, precision, optimizer, and
+whether an adapter is rank-stabilised.
 The first table has every pair of their values that can be trained at all; formats are paired with method and objective,
 since nothing behind the reader knows them.
 `make matrix` trains those, and `make matrix CELLS=all` every combination.
 FP16 needs a GPU, so that no cell here has it.
-Reward models take more steps to move, and are trained by `tests/training/test_reward.py`: what they refuse is here.
 """
-_COLUMNS: Final = ("Method", "Objective", "ZeRO", "Offload", "Ranks", "Rows", "Precision")
+_COLUMNS: Final = ("Method", "Objective", "ZeRO", "Offload", "Ranks", "Rows", "Precision", "Optimizer", "rsLoRA")
 
 
 def write_page(verdicts: Mapping[Cell, Verdict], page: Path = PAGE) -> None:
@@ -59,4 +59,6 @@ def cells_of(cell: Cell) -> tuple[str, ...]:
         str(cell.ranks),
         str(cell.row_format),
         str(cell.precision),
+        str(cell.optimizer),
+        "yes" if cell.stabilized else "no",
     )

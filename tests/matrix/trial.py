@@ -13,6 +13,7 @@ from finetune_operator.planner.planner import plan
 from finetune_trainer.events import EvaluationEvent, FailureEvent, HeldOutEvent, StepEvent
 from finetune_trainer.exit_codes import ExitCode
 from tests.matrix.cells import Cell
+from tests.support.judged_losses import BETA, judged_loss
 from tests.support.trainer_process import Outcome, run_ranks
 from tests.support.training_jobs import TinyJob, answer, question, render, row, tiny_plan, write_rows
 from tests.training.conftest import free_port
@@ -42,11 +43,12 @@ def try_cell(cell: Cell, folder: Path, tiny: Path) -> Verdict:
     sentence = _refused_by_operator(cell)
     if sentence:
         return Verdict(trained=False, sentence=sentence, refused=True)
-    outcome = run_ranks([prepare(cell, folder, tiny).job_file] * cell.ranks, free_port())
+    job = prepare(cell, folder, tiny)
+    outcome = run_ranks([job.job_file] * cell.ranks, free_port())
     failures = outcome.of(FailureEvent)
     if failures and failures[0].code not in {ExitCode.INTERNAL, ExitCode.RANK_LOST}:
         return Verdict(trained=False, sentence=f"the trainer: {_plain(failures[0].message, folder)}", refused=True)
-    wrong = what_is_wrong(cell, outcome)
+    wrong = what_is_wrong(cell, outcome, job.output)
     return Verdict(trained=not wrong, sentence=wrong)
 
 
@@ -54,7 +56,7 @@ def _plain(message: str, folder: Path) -> str:
     return message.replace(f"{folder}/", "").replace("|", "/")
 
 
-def what_is_wrong(cell: Cell, outcome: Outcome) -> str:
+def what_is_wrong(cell: Cell, outcome: Outcome, output: Path) -> str:
     """What a training didn't do that it should have; empty if it did."""
     if outcome.code:
         return f"ended with {outcome.code}: {outcome.output[-2000:]}"
@@ -69,8 +71,10 @@ def what_is_wrong(cell: Cell, outcome: Outcome) -> str:
         return "the model says what it said before"
     if any(after.metrics.get(name, 0) < before.metrics.get(name, 0) for name in JUDGING):
         return f"it prefers the right answer less often: {before.metrics}, {after.metrics}"
-    if held_out and abs(held_out[-1].loss / after.metrics["loss"] - 1) > EXACT[cell.precision]:
-        return f"what was trained has a loss of {held_out[-1].loss}, what was reloaded one of {after.metrics['loss']}"
+    sft = cell.objective is Objective.SFT
+    reloaded = after.metrics["loss"] if sft else judged_loss(cell.objective, output)
+    if abs(held_out[-1].loss / reloaded - 1) > EXACT[cell.precision]:
+        return f"what was trained has a loss of {held_out[-1].loss}, what was reloaded one of {reloaded}"
     return ""
 
 
@@ -100,20 +104,22 @@ def _refused_by_operator(cell: Cell) -> str:
 def prepare(cell: Cell, folder: Path, tiny: Path) -> TinyJob:
     """The cell as a rendered job."""
     folder.mkdir(parents=True)
-    write_rows(folder / "train.jsonl", [make_row(cell.row_format, i) for i in range(ROWS)])
-    write_rows(folder / "check.jsonl", [make_row(cell.row_format, 1000 + i, held_out=True) for i in range(2)])
+    write_rows(folder / "train.jsonl", [_row_of(cell, i) for i in range(ROWS)])
+    write_rows(folder / "check.jsonl", [_row_of(cell, 1000 + i, held_out=True) for i in range(2)])
     training: dict[str, Any] = {
         "epochs": "3",
         "batchSize": BATCH,
         "checkpoint": {"everySteps": 5},
+        "evaluate": {"everySteps": 9},
+        "optimizer": cell.optimizer,
     }
-    if cell.objective is Objective.SFT:
-        training["evaluate"] = {"everySteps": 9}
     spec: dict[str, Any] = {"training": training, "objective": cell.objective}
     if cell.method is not Method.FULL:
-        spec["adapter"] = {"rank": 8, "dropout": "0"}
+        # either way it counts about four times
+        alpha = 12 if cell.stabilized else 32
+        spec["adapter"] = {"rank": 8, "alpha": alpha, "rankStabilized": cell.stabilized, "dropout": "0"}
     if cell.objective in WEIGHED:
-        spec["preference"] = {"beta": "0.5"}
+        spec["preference"] = {"beta": str(BETA)}
     chosen = tiny_plan(
         cell.method,
         8,
@@ -126,6 +132,14 @@ def prepare(cell: Cell, folder: Path, tiny: Path) -> TinyJob:
     )
     job = render(folder, tiny, chosen, **spec)
     return divide(job, cell.stage) if cell.ranks == 2 else job
+
+
+def _row_of(cell: Cell, index: int, *, held_out: bool = False) -> dict[str, Any]:
+    made = make_row(cell.row_format, index, held_out=held_out)
+    if cell.objective is Objective.REWARD and cell.row_format is DataFormat.PREFERENCE:
+        # on random weights a score tells forms of answers apart sooner than colours
+        made["rejected"] = [{"role": "assistant", "content": "I don't know."}]
+    return made
 
 
 def make_row(row_format: DataFormat, index: int, *, held_out: bool = False) -> dict[str, Any]:

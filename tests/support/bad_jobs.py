@@ -294,12 +294,12 @@ _ACROSS: Final = (
     ),
     BadJob(
         "held-out-loss-of-preferences",
-        {"spec.training.evaluate": {"everySteps": 10}, "spec.objective": "DPO"},
+        {"spec.training.evaluate": {"everySteps": 10}, "spec.objective": "GRPO"},
         "spec.training.evaluate: has no measure for that objective; remove it, or write objective: SFT",
     ),
     BadJob(
         "early-stopping-of-preferences",
-        {"spec.training.earlyStopping": {}, "spec.objective": "KTO"},
+        {"spec.training.earlyStopping": {}, "spec.objective": "GRPO"},
         "spec.training.earlyStopping: has no measure for that objective; remove it, or write objective: SFT",
     ),
     BadJob(

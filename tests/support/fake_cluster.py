@@ -221,9 +221,13 @@ class FakeCluster:
         for kind, obj in self._each():
             metadata = obj["metadata"]
             if "deletionTimestamp" in metadata and _finalizers(obj) == ["foregroundDeletion"]:
-                for owned_kind, owned in self._owned_by(uid_of(obj)):
-                    return self._end(owned_kind, owned)
-                metadata["finalizers"] = []
+                owned = list(self._owned_by(uid_of(obj)))
+                for owned_kind, child in owned:
+                    if not _finalizers(child):
+                        return self._end(owned_kind, child)
+                    if "deletionTimestamp" not in child["metadata"]:
+                        return self._mark_deleted(owned_kind, child)
+                metadata["finalizers"] = ["foregroundDeletion"] if owned else []
             if "deletionTimestamp" in metadata and not _finalizers(obj):
                 return self._end(kind, obj)
             if self._is_garbage(obj) and "deletionTimestamp" not in metadata:

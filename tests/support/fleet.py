@@ -14,6 +14,7 @@ from tests.support.kubernetes.kubectl import Kubectl, KubectlError
 from tests.support.kubernetes.kwok import end_pod
 from tests.support.kubernetes.paths import ROOT
 from tests.support.kubernetes.waiting import wait_for
+from tests.support.trainer_builders import make_shape
 
 MODEL: Final = "Qwen/Qwen2.5-7B-Instruct"
 CLAIM: Final = "results"
@@ -21,7 +22,11 @@ CLAIM: Final = "results"
 _LENGTHS: Final = TokenLengths(p50=280, p95=800, max=2048, total=4_000_000, answer_total=1_000_000)
 _DATA: Final = DataFacts(format="Alpaca", rows=12_400, skipped=0, faults=(), fault_count=0, lengths=_LENGTHS)
 FACTS: Final = InspectionFacts(
-    model_config_json=json.dumps(CATALOGUE[MODEL]), weight_bytes=15 << 30, train=_DATA, evaluation=_DATA
+    model_config_json=json.dumps(CATALOGUE[MODEL]),
+    weight_bytes=15 << 30,
+    train=_DATA,
+    evaluation=_DATA,
+    evaluated=make_shape(),
 )
 """What an inspection says of a model of seven billion parameters and a day's worth of rows."""
 

@@ -54,6 +54,7 @@ def adapted(base: PreTrainedModel, method: Method, adapter: Adapter) -> Any:
         target_modules=_targets(base, adapter),
         bias="none",
         use_dora=method is Method.DORA,
+        use_rslora=adapter.rank_stabilized,
     )
     return get_peft_model(base, lora, autocast_adapter_dtype=False)
 

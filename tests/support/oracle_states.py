@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from finetune_operator.api.spec import Accelerator, Adapter, Method, Training
+from finetune_operator.api.spec import Accelerator, Adapter, Method, OptimizerChoice, Training
 from finetune_operator.api.status import Offload
 from finetune_operator.renderers.deepspeed import render_deepspeed
 from tests.support.plans import make_class, make_device, make_plan
@@ -41,6 +41,7 @@ TOKENS: Final = 8
 STACK: Final = (
     "deepspeed",
     "finetune_trainer.distributed",
+    "finetune_trainer.eight_bits",
     "tests.support.oracle_models",
     "tests.support.oracle_tracker",
     "transformers.models.llama.modeling_llama",
@@ -55,19 +56,25 @@ class Run(NamedTuple):
     stage: int
     world: int
     offload: Offload = Offload.NONE
+    optimizer: OptimizerChoice = OptimizerChoice.ADAMW
 
     @property
     def name(self) -> str:
         offloaded = "" if self.offload is Offload.NONE else ", optimizer offloaded"
-        return f"{self.method} ZeRO-{self.stage} on {self.world}{offloaded}"
+        other = "" if self.optimizer is OptimizerChoice.ADAMW else f", {self.optimizer}"
+        return f"{self.method} ZeRO-{self.stage} on {self.world}{offloaded}{other}"
 
 
-RUNS: Final = tuple(
-    Run(method, stage, world, offload)
-    for world in (1, 2)
-    for method in (Method.FULL, Method.LORA)
-    for offload, stages in ((Offload.NONE, range(4)), (Offload.OPTIMIZER, (2, 3)))
-    for stage in stages
+RUNS: Final = (
+    *(
+        Run(method, stage, world, offload)
+        for world in (1, 2)
+        for method in (Method.FULL, Method.LORA)
+        for offload, stages in ((Offload.NONE, range(4)), (Offload.OPTIMIZER, (2, 3)))
+        for stage in stages
+    ),
+    Run(Method.FULL, 0, 1, optimizer=OptimizerChoice.ADAMW_8BIT),
+    Run(Method.LORA, 0, 2, optimizer=OptimizerChoice.ADAMW_8BIT),
 )
 
 
@@ -143,7 +150,6 @@ def _model(method: Method) -> Any:
 
 def _engine(run: Run, model: Any, trained: list[Any], trainable: int) -> Any:
     import deepspeed
-    import torch
 
     plan = make_plan(
         method=run.method,
@@ -155,10 +161,23 @@ def _engine(run: Run, model: Any, trained: list[Any], trainable: int) -> Any:
         offload=run.offload,
         trainable_parameters=trainable,
     )
-    optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+    optimizer = _optimizer(run, model, trained)
     config = render_deepspeed(Training(), plan, CONFIG["hidden_size"])
     engine, *_ = deepspeed.initialize(model=model, optimizer=optimizer, config=config)
     return engine
+
+
+def _optimizer(run: Run, model: Any, trained: list[Any]) -> Any:
+    import torch
+    from bitsandbytes.optim import AdamW
+
+    from finetune_trainer.eight_bits import keep_embeddings_wide
+
+    if run.optimizer is OptimizerChoice.ADAMW:
+        return torch.optim.AdamW(trained, lr=1e-4, fused=True)
+    made: Any = AdamW(trained, lr=1e-4, optim_bits=8)
+    keep_embeddings_wide(made.param_groups, model)
+    return made
 
 
 def _backward(engine: Any) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -31,7 +32,13 @@ class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         del types
-        if func is torch.ops.aten.index.Tensor and _is_mask(args[1]):
+        if torch.is_inference_mode_enabled():
+            # where nothing records gradients, composed operators come as one: their parts are what makes tensors
+            with self:
+                parts = func.decompose(*args, **(kwargs or {}))
+            if parts is not NotImplemented:
+                return parts
+        if func is torch.ops.aten.index.Tensor and isinstance(args[0], FakeTensor) and _is_mask(args[1]):
             out = _all_rows(args[0], args[1][0])
         else:
             out = func(*args, **(kwargs or {}))

@@ -89,6 +89,8 @@ def make_plan(**changes: Any) -> Plan:
         "accumulation": 2,
         "checkpointing": Checkpointing.NONE,
         "memory": make_memory(),
+        "training": make_memory(),
+        "phases": {"baseline": Bytes(4 * GIB), "backward": Bytes(9 * GIB), "tuned": Bytes(4 * GIB)},
         "allocated": Bytes(8 * GIB),
         "reserved": Bytes(int(8.5 * GIB)),
         "process": Bytes(int(9.1 * GIB)),

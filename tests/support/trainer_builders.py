@@ -5,7 +5,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-from finetune_trainer.events import DataFacts, HeldOutEvent, MemoryEvent, RowFault, StepEvent, TokenLengths
+from finetune_trainer.events import (
+    DataFacts,
+    EvaluationShape,
+    HeldOutEvent,
+    MemoryEvent,
+    RowFault,
+    StepEvent,
+    TokenLengths,
+)
 from finetune_trainer.evidence import (
     AnswerRow,
     Environment,
@@ -42,8 +50,9 @@ _JOB: Final[dict[str, Any]] = {
             "max_bad_share": 0.05,
         },
     },
-    "adapter": {"rank": 16, "alpha": 32, "dropout": 0.05, "target_modules": ["all-linear"]},
+    "adapter": {"rank": 16, "alpha": 32, "rank_stabilized": False, "dropout": 0.05, "target_modules": ["all-linear"]},
     "parent": None,
+    "shown": None,
     "quantization": None,
     "training": {
         "epochs": 3.0,
@@ -57,6 +66,7 @@ _JOB: Final[dict[str, Any]] = {
         "max_grad_norm": 1.0,
         "seed": 42,
         "precision": "BF16",
+        "optimizer": "AdamW",
         "gradient_checkpointing": False,
         "packing": "Auto",
         "evaluate_every_steps": None,
@@ -72,6 +82,7 @@ _JOB: Final[dict[str, Any]] = {
         "tokens_per_second": 2000.0,
         "trainable_parameters": 4_884_480,
         "total_parameters": 139_399_488,
+        "phase_bytes": {"baseline": 700_000_000, "backward": 2_227_600_000, "tuned": 700_000_000},
     },
     "output": "/out/ticket-priority",
 }
@@ -94,6 +105,13 @@ def make_lengths(**changes: Any) -> TokenLengths:
     """Lengths of 240 short rows."""
     fields = {"p50": 61, "p95": 88, "max": 131, "total": 15_120, "answer_total": 4_320}
     return TokenLengths(**(fields | changes))
+
+
+def make_shape(**changes: int) -> EvaluationShape:
+    """How 60 short rows are evaluated."""
+    fields = {"tokens": 2016, "pairs": 264_000, "positions": 368, "targets": 290}
+    answering = {"prompt_tokens": 1600, "prompt_pairs": 180_000, "answering": 14, "reach": 146}
+    return EvaluationShape(**(fields | answering | changes))
 
 
 def make_facts(**changes: Any) -> DataFacts:

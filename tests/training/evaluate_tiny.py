@@ -13,6 +13,7 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from finetune_trainer import evaluation
+from finetune_trainer.data import batches
 from finetune_trainer.data.contents import Completion, Content, Conversation, Message, PlainText
 from finetune_trainer.data.examples import Example, build_example
 from finetune_trainer.data.tokenizer import TextTokenizer
@@ -59,7 +60,7 @@ def main() -> None:
         "texts": evaluated(model, examples[len(ASKING) :], stops, pad),
         "naive_texts_loss": naive_loss(model, examples[len(ASKING) :]),
     }
-    evaluation.ROWS_A_BATCH = 1  # type: ignore[misc]  # what a constant's value changes is the question
+    batches.ROWS_A_BATCH = 1  # type: ignore[misc]  # what a constant's value changes is the question
     facts["single"] = evaluated(model, examples, stops, pad)
     evaluation.ROWS_A_LOSS = 3  # type: ignore[misc]  # likewise
     facts["pieces"] = evaluated(model, examples, stops, pad)

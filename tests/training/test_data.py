@@ -10,7 +10,7 @@ import yaml
 from pyarrow import parquet
 
 from tests.support.cli import finetune, steps_of, write_job
-from tests.support.training_jobs import CONTRACT, answer, question, row
+from tests.support.training_jobs import CONTRACT, answer, question, row, write_data
 
 SCHEMA = {"type": "object", "additionalProperties": False, "properties": {"color": {"type": "string"}}}
 
@@ -62,3 +62,13 @@ def test_files_of_every_kind_are_trained_on_together(tmp_path: Path, tiny: Path)
         "tickets.csv",
         "more.parquet",
     ]
+
+
+def test_moments_in_eight_bits_train_by_the_command_too(tmp_path: Path, tiny: Path) -> None:
+    write_data(tmp_path)
+    training = {"epochs": "4", "batchSize": 8, "learningRate": "3e-3", "optimizer": "AdamW8bit"}
+    write_job(tmp_path, tiny, adapter={"rank": 8, "rankStabilized": True}, training=training)
+    said = finetune("run", "job.yaml", "--option", "lora-cpu", cwd=tmp_path)
+    assert said.code == 0, said.out + said.err
+    losses = [step.loss for step in steps_of(tmp_path / "out")]
+    assert losses[-1] < 0.8 * losses[0]

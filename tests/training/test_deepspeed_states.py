@@ -12,6 +12,7 @@ import pytest
 from finetune_operator.api.status import Offload
 from finetune_operator.planner.architecture import read_architecture
 from finetune_operator.planner.plan import PrecisionUsed
+from finetune_operator.planner.recipe import our_recipe
 from finetune_operator.planner.states import RANK_HOST, Sharding, States, device_states, host_bytes
 from finetune_operator.planner.workload import Workload, read_workload
 from tests.support.oracle_states import ADAPTER, CONFIG, RUNS, Run
@@ -89,7 +90,7 @@ def test_an_offloaded_optimizer_is_planned_in_ram(run: Run, measured: Measured) 
 
 
 def _workload(run: Run) -> Workload:
-    return read_workload(read_architecture(CONFIG), run.method, ADAPTER)
+    return read_workload(read_architecture(CONFIG), run.method, ADAPTER, recipe=our_recipe(run.optimizer))
 
 
 def _sharding(run: Run) -> Sharding:

@@ -16,7 +16,8 @@ def facts(tiny: Path) -> dict[str, Any]:
     """What the product and what the plainest computation found."""
     command = [sys.executable, "-W", "ignore", "-m", evaluate_tiny.__name__, str(tiny)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
-    found: dict[str, Any] = json.loads(done.stdout)
+    # DeepSpeed says on standard output which device it has found
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 

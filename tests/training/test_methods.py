@@ -31,7 +31,7 @@ import torch
 from pathlib import Path
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
-out, four_bits = Path(sys.argv[1]), sys.argv[2] == "QLoRA"
+out, four_bits, times = Path(sys.argv[1]), sys.argv[2] == "QLoRA", float(sys.argv[3])
 torch.set_num_threads(1)
 base = json.loads((out / "adapter_config.json").read_text())["base_model_name_or_path"]
 tokenizer = AutoTokenizer.from_pretrained(out)
@@ -52,6 +52,7 @@ if four_bits:
         module.support_avx512bf16_for_cpu = False
 else:
     model = plain
+assert {m.scaling["default"] for m in model.modules() if hasattr(m, "lora_A")} == {times}
 rows = [json.loads(line) for line in (out / "evaluation_rows.jsonl").read_text().splitlines()]
 for row in rows:
     assert answer(model, row["prompt"])[0] == row["tuned"]["output"], row
@@ -63,9 +64,12 @@ torch.testing.assert_close(merged, before, atol=1e-3, rtol=1e-3)
 """Knows transformers and PEFT, and nothing of ours: the base as it was judged, the unrounded base, the merged model."""
 
 
-def prepare(folder: Path, tiny: Path, method: Method, dropout: str = "0", **plan: Any) -> TinyJob:
+def prepare(
+    folder: Path, tiny: Path, method: Method, dropout: str = "0", *, stabilized: bool = False, **plan: Any
+) -> TinyJob:
     write_data(folder)
-    return render(folder, tiny, tiny_plan(method, 8, **plan), adapter={"rank": 8, "dropout": dropout})
+    adapter = {"rank": 8, "alpha": 16, "dropout": dropout, "rankStabilized": stabilized}
+    return render(folder, tiny, tiny_plan(method, 8, **plan), adapter=adapter)
 
 
 def assert_learnt(outcome: Outcome) -> None:
@@ -141,12 +145,19 @@ def test_doras_magnitudes_move_in_sixteen_bits(changes: dict[str, Any], tiny: Pa
     assert sum(moved) > 0.9 * len(moved)
 
 
-@pytest.mark.parametrize("method", [Method.QLORA, Method.DORA])
+@pytest.mark.parametrize(
+    ("method", "stabilized"),
+    [(Method.QLORA, False), (Method.QLORA, True), (Method.LORA, True), (Method.DORA, True)],
+)
 def test_killed_and_resumed_it_ends_with_the_bytes_of_an_undisturbed_run(
-    method: Method, tiny: Path, tmp_path: Path, port: int
+    method: Method,
+    stabilized: bool,  # noqa: FBT001  a parameter of the table
+    tiny: Path,
+    tmp_path: Path,
+    port: int,
 ) -> None:
-    undisturbed = prepare(tmp_path / "undisturbed", tiny, method, "0.1")
-    killed = prepare(tmp_path / "killed", tiny, method, "0.1")
+    undisturbed = prepare(tmp_path / "undisturbed", tiny, method, "0.1", stabilized=stabilized)
+    killed = prepare(tmp_path / "killed", tiny, method, "0.1", stabilized=stabilized)
     whole = run_rank(undisturbed.job_file, port)
     assert_learnt(whole)
     # TRL puts QLoRA's adapter into bfloat16 where nobody puts it back into the run's arithmetic
@@ -156,8 +167,11 @@ def test_killed_and_resumed_it_ends_with_the_bytes_of_an_undisturbed_run(
     assert resumed.code == 0, resumed.output[-3000:]
     assert [e.step for e in resumed.of(ResumeEvent)] == [10]
     assert resumed.of(ResultEvent)[0].digest == whole.of(ResultEvent)[0].digest
+    saved = json.loads((undisturbed.output / "adapter_config.json").read_text(encoding="utf-8"))
+    assert saved["use_rslora"] == stabilized
+    times = 16 / math.sqrt(8) if stabilized else 16 / 8
     subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", LOADER, str(undisturbed.output), method.value],
+        [sys.executable, "-W", "ignore", "-c", LOADER, str(undisturbed.output), method.value, repr(times)],
         check=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
@@ -220,3 +234,55 @@ def test_what_deepspeed_can_not_do_with_four_bits_is_refused(storage: str, zero:
 @pytest.mark.parametrize(("storage", "stage"), [("bfloat16", 3), ("uint8", 0)])
 def test_what_deepspeed_can_do_with_four_bits_passes(storage: str, stage: int) -> None:
     assert failure_in_fork(check_engine, storage, {"stage": stage}) is None
+
+
+def test_moments_in_eight_bits_are_those_of_the_undisturbed_run(tiny: Path, tmp_path: Path, port: int) -> None:
+    jobs = {name: render_eight_bits(tmp_path / name, tiny, Method.LORA, **BF16) for name in ("undisturbed", "killed")}
+    whole = run_rank(jobs["undisturbed"].job_file, port)
+    assert_learnt(whole)
+    report = (jobs["undisturbed"].output / "finetune_report.md").read_text(encoding="utf-8")
+    assert "| optimizer | AdamW, its moments in 8 bits (bitsandbytes) |" in report
+    assert kill_rank(jobs["killed"].job_file, port, after_step=14) == -signal.SIGKILL
+    resumed = run_rank(jobs["killed"].job_file, port)
+    assert resumed.code == 0, resumed.output[-3000:]
+    assert [e.step for e in resumed.of(ResumeEvent)] == [10]
+    assert resumed.of(ResultEvent)[0].digest == whole.of(ResultEvent)[0].digest
+
+
+def check_moments(job_file: Path) -> None:
+    import torch
+
+    from finetune_trainer.saved_state import counters
+
+    checkpoint = max((job_file.parents[1] / "out" / "checkpoints").glob("checkpoint-*"))
+    saved = counters(next(checkpoint.glob("global_step*")))["optimizer"]
+    state = saved.get("optimizer_state_dict", saved)["state"]
+    kinds = {}
+    for known in state.values():
+        found = known.get("__bnb_optimizer_quant_state__", known)
+        kinds[found["state1"].numel()] = found["state1"].dtype
+    assert kinds[max(kinds)] is torch.float32, "the table of embeddings is rounded"
+    del kinds[max(kinds)]
+    assert {dtype for size, dtype in kinds.items() if size >= 4096} == {torch.uint8}
+    assert {dtype for size, dtype in kinds.items() if size < 4096} == {torch.float32}
+
+
+@pytest.mark.parametrize("precision", [PrecisionUsed.BF16, PrecisionUsed.FP32])
+def test_moments_of_embeddings_stay_wide(precision: PrecisionUsed, tiny: Path, tmp_path: Path, port: int) -> None:
+    job = render_eight_bits(tmp_path, tiny, Method.FULL, precision=precision)
+    assert_learnt(run_rank(job.job_file, port))
+    assert failure_in_fork(check_moments, job.job_file) is None
+
+
+def test_eight_bits_are_not_divided(tiny: Path, tmp_path: Path, port: int) -> None:
+    refused = run_rank(render_eight_bits(tmp_path, tiny, Method.FULL, zero_stage=2).job_file, port)
+    assert refused.code == ExitCode.CONFIGURATION
+    assert "zero_optimization.stage is 2, and AdamW8bit's state is whole on every device" in refused.output
+
+
+def render_eight_bits(folder: Path, tiny: Path, method: Method, **plan: Any) -> TinyJob:
+    write_data(folder)
+    training = {"epochs": "4", "batchSize": 8, "checkpoint": {"everySteps": 10}, "optimizer": "AdamW8bit"}
+    # matrices of 4096 elements and more are rounded, smaller ones aren't
+    spec: dict[str, Any] = {} if method is Method.FULL else {"adapter": {"rank": 64}}
+    return render(folder, tiny, tiny_plan(method, 64, **plan), training=training, **spec)

@@ -55,13 +55,16 @@ KINDS: Final = {
     "full": (Method.FULL, PrecisionUsed.FP32),
     "full-bf16": (Method.FULL, PrecisionUsed.BF16),
     "dora-bf16": (Method.DORA, PrecisionUsed.BF16),
+    "full-8bit": (Method.FULL, PrecisionUsed.BF16),
 }
 
 
 def prepare(folder: Path, tiny: Path, kind: str, way: Way, *, dropout: str = "0", batch: int = 8) -> TinyJob:
     write_data(folder, train=22, held_out=2)
     method, precision = KINDS[kind]
-    training = {"epochs": "3", "batchSize": batch, "checkpoint": {"everySteps": SAVED_AT}}
+    training: dict[str, Any] = {"epochs": "3", "batchSize": batch, "checkpoint": {"everySteps": SAVED_AT}}
+    if kind.endswith("8bit"):
+        training["optimizer"] = "AdamW8bit"
     plan: dict[str, Any] = {"zero_stage": way.stage, "offload": way.offload, "precision": precision}
     whole = tiny_plan(method, 8, micro_batch=batch // 2 // way.ranks, accumulation=2, **plan)
     job = render(folder, tiny, whole, training=training, adapter={"rank": 8, "dropout": dropout})
@@ -103,7 +106,8 @@ def go_on_from(before: TinyJob, job: TinyJob) -> None:
 def cases() -> Sequence[Any]:
     every = [(kind, turn) for kind in ("lora", "full") for turn in TURNS]
     rounded = [("full-bf16", turn) for turn in (TURNS[2], TURNS[4], TURNS[6])] + [("dora-bf16", TURNS[6])]
-    return [pytest.param(k, f, t, id=f"{k}-{f.id}-to-{t.id}") for k, (f, t) in (*every, *rounded)]
+    undivided = [("full-8bit", turn) for turn in (TURNS[0], TURNS[3])]
+    return [pytest.param(k, f, t, id=f"{k}-{f.id}-to-{t.id}") for k, (f, t) in (*every, *rounded, *undivided)]
 
 
 @pytest.mark.parametrize(("kind", "origin", "target"), cases())
@@ -130,6 +134,15 @@ def test_a_step_of_other_rows_is_refused(saved: Saved, tiny: Path, tmp_path: Pat
     assert outcome.code == ExitCode.OUTPUT_CONFLICT
     assert "was saved with 8 rows a step, and this job has 16;" in outcome.of(FailureEvent)[0].message
     assert not outcome.of(StepEvent)
+
+
+def test_moments_of_another_optimizer_are_refused(saved: Saved, tiny: Path, tmp_path: Path) -> None:
+    before, _ = saved("full-bf16", Way(2, 1))
+    job = prepare(tmp_path, tiny, "full-8bit", ALONE)
+    go_on_from(before, job)
+    outcome = run(job, ALONE)
+    assert outcome.code == ExitCode.OUTPUT_CONFLICT
+    assert "with the state of AdamW, and this job steps by AdamW8bit;" in outcome.of(FailureEvent)[0].message
 
 
 def test_with_dropout_it_is_said_that_noise_differs_and_the_same_twice(

@@ -10,6 +10,7 @@ from tests.support.trainer_process import failure_in_fork
 pytestmark = pytest.mark.usefixtures("stack")
 
 A, B = "model.layers.0.q_proj.lora_A.weight", "model.layers.0.q_proj.lora_B.weight"
+SCORE = "base_model.model.score.weight"
 NAN, INFINITE = float("nan"), float("inf")
 
 
@@ -29,6 +30,7 @@ def check(folder: Path, values: dict[str, list[float]] | None, adapter: bool) ->
     [
         pytest.param({}, True, "is empty: nothing was trained", id="adapter-without-tensors"),
         pytest.param({A: [1.0], B: [0.0, 0.0]}, True, "is empty: nothing was trained", id="adapter-untrained"),
+        pytest.param({B: [0.0], SCORE: [0.0]}, True, "is empty: nothing was trained", id="score-untrained"),
         pytest.param({A: [], B: []}, True, "is empty: nothing was trained", id="adapter-of-empty-tensors"),
         pytest.param({A: [1.0], B: [1.0, NAN]}, True, f"{B} holds values that aren't numbers", id="adapter-nan"),
         pytest.param({A: [INFINITE], B: [1.0]}, True, f"{A} holds values that aren't numbers", id="adapter-infinite"),
@@ -53,6 +55,7 @@ def test_a_bad_result_is_refused(
     ("values", "adapter"),
     [
         pytest.param({A: [0.0], B: [1.0, 0.0]}, True, id="adapter"),
+        pytest.param({A: [1.0], B: [0.0], SCORE: [1.0]}, True, id="score"),
         pytest.param({"head": [1.0], "bias": [0.0]}, False, id="model"),
     ],
 )

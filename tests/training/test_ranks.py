@@ -105,6 +105,7 @@ def alone(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Met
         *(pytest.param(Method.LORA, {"zero_stage": z}, id=f"lora-z{z}") for z in range(4)),
         *(pytest.param(Method.FULL, {"zero_stage": z}, id=f"full-z{z}") for z in range(4)),
         pytest.param(Method.DORA, {"zero_stage": 2}, id="dora-z2"),
+        pytest.param(Method.DORA, {"zero_stage": 3}, id="dora-z3"),
         pytest.param(Method.LORA, {"zero_stage": 3, "offload": Offload.PARAMETERS}, id="lora-z3-offload"),
     ],
 )

@@ -9,7 +9,7 @@ from finetune_trainer.failures import exit_code_of
 from finetune_trainer.interrupts import StopFlag, stop_with_launcher
 from finetune_trainer.job_config import load_job
 
-FOUR_BITS: Final = "bitsandbytes"
+FEW_BITS: Final = "bitsandbytes"
 """PEFT imports it wherever it is installed, and it brings torch's compiler along: two seconds."""
 
 UNUSED_KERNELS: Final = "bitsandbytes.backends.cpu.ops"
@@ -27,9 +27,9 @@ def main() -> int:
 
 def _run(path: Path, stop: StopFlag) -> None:
     job = load_job(path)
-    if job.quantization is None:
+    if job.quantization is None and job.training.optimizer == "AdamW":
         # as if it weren't installed
-        sys.modules.setdefault(FOUR_BITS, None)  # type: ignore[arg-type]  # Python's own word for that
+        sys.modules.setdefault(FEW_BITS, None)  # type: ignore[arg-type]  # Python's own word for that
     logging.getLogger(UNUSED_KERNELS).setLevel(logging.ERROR)
     from finetune_trainer.run import run
 

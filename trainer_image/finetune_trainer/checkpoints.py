@@ -6,7 +6,7 @@ No torch here.
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final, Literal, NoReturn
 
 from pydantic import Field, ValidationError
 
@@ -46,6 +46,7 @@ class Layout(StrictModel):
     rows: Annotated[int, Field(ge=1)]
     """That a step learns from, on all ranks: steps are counted in them."""
     precision: Precision
+    optimizer: Literal["AdamW", "AdamW8bit"]
 
 
 class _Marker(StrictModel):
@@ -124,6 +125,8 @@ def hold_layout(folder: Path, now: Layout) -> None:
         _refuse(folder, f"with {saved.rows} rows a step, and this job has {now.rows}")
     if saved.precision is not now.precision:
         _refuse(folder, f"in {saved.precision}, and this job computes in {now.precision}")
+    if saved.optimizer != now.optimizer:
+        _refuse(folder, f"with the state of {saved.optimizer}, and this job steps by {now.optimizer}")
     if saved != now and now.precision is Precision.FP16:
         _refuse(
             folder,

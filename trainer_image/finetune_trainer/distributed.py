@@ -89,19 +89,13 @@ def join_ranks(world: WorldConfig) -> Ranks:
     return ranks
 
 
-def device_of(world: WorldConfig, deepspeed: dict[str, Any]) -> torch.device:
-    """Where this rank's whole model lives, outside of training."""
-    if "offload_param" in deepspeed["zero_optimization"]:
-        # the plan keeps parameters in RAM since they don't fit the device: neither would a model to evaluate
-        return torch.device("cpu")
+def device_of(world: WorldConfig) -> torch.device:
+    """Where this rank computes."""
     return torch.device("cpu") if world.accelerator == "CPU" else torch.device("cuda", int(os.environ["LOCAL_RANK"]))
 
 
 def divide(model: Any, deepspeed: dict[str, Any]) -> None:
-    """Share a model's weights among the ranks tensor by tensor, as ZeRO-3 does.
-
-    What isn't divided when DeepSpeed begins is moved to the device as a whole, which may be too small for it.
-    """
+    """Share a model's weights among the ranks as ZeRO-3 does, tensor by tensor: a device never holds them all."""
     start: Callable[..., object] = Init
     start(module=model, config_dict_or_path=deepspeed)
 

@@ -13,7 +13,9 @@ from typing import Any, Final, Literal, TypeVar
 import torch
 from torch.nn import functional
 
+from finetune_trainer.data.batches import answer_limit, asked_of, batches, predicted_from
 from finetune_trainer.data.examples import Example
+from finetune_trainer.division import dealt_out, is_divided
 from finetune_trainer.evidence import AnswerRow, Evaluation
 from finetune_trainer.interrupts import StopFlag
 from finetune_trainer.job_config import JsonContractConfig
@@ -21,12 +23,6 @@ from finetune_trainer.ranks import ALONE, Ranks
 from finetune_trainer.scoring import score
 
 T = TypeVar("T")
-
-TOKENS_A_BATCH: Final = 2048
-"""Padded tokens of one evaluation batch: bounds its memory whatever the rows' lengths."""
-
-ROWS_A_BATCH: Final = 16
-"""Rows of one evaluation batch at most."""
 
 ROWS_A_LOSS: Final = 256
 """Positions whose logits are in FP32 at a time: a large vocabulary's would take more memory than the model."""
@@ -63,7 +59,8 @@ class Evaluator:
         """Metrics and raw answers of one model."""
         began = time.monotonic()
         model.eval()
-        with torch.inference_mode():
+        # not inference_mode: a divided model's small weights stay put together, and would be no weights to train then
+        with torch.no_grad():
             loss = self._mean_loss(model)
             outputs = self._generate(model, decode, tick)
         answers = tuple(
@@ -76,27 +73,24 @@ class Evaluator:
 
     def _mean_loss(self, model: Any) -> float:
         found: dict[int, tuple[float, int]] = {}
-        for index, batch in self._share([len(e.input_ids) for e in self._examples]):
-            self._stop.check()
+        for index, batch in self._share(model, [len(e.input_ids) for e in self._examples]):
             found[index] = answer_loss(model, [self._examples[i] for i in batch], self._pad_id, model.device)
         # added up in the order of batches: the same sum on any number of ranks
         every = self._together(found)
         losses, tokens = zip(*(every[i] for i in sorted(every)), strict=True)
         return float(sum(losses)) / int(sum(tokens))
 
-    def _share(self, lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
-        """This rank's batches with their numbers: dealt out whole, so that each is computed as one rank computes it."""
-        return ((n, b) for n, b in enumerate(batches(lengths)) if n % self._ranks.size == self._ranks.rank)
+    def _share(self, model: Any, lengths: Sequence[int]) -> Iterator[tuple[int, list[int]]]:
+        return dealt_out(list(batches(lengths)), model, self._stop, self._ranks)
 
     def _together(self, mine: dict[int, T]) -> dict[int, T]:
         return {key: value for part in self._ranks.gather(mine) for key, value in part.items()}
 
     def _generate(self, model: Any, decode: Callable[[list[int]], str], tick: Tick) -> dict[int, str]:
-        asked = [i for i, e in enumerate(self._examples) if e.prompt_ids]
-        limit = self._answer_limit()
+        asked = asked_of(self._examples)
+        limit = answer_limit(self._examples)
         outputs: dict[int, str] = {}
-        for _, batch in self._share([len(self._examples[i].prompt_ids) + limit for i in asked]):
-            self._stop.check()
+        for _, batch in self._share(model, [len(self._examples[i].prompt_ids) + limit for i in asked]):
             rows = [asked[i] for i in batch]
             prompts = [self._examples[i].prompt_ids for i in rows]
             for i, new in zip(rows, self._continue(model, prompts, limit), strict=True):
@@ -104,11 +98,6 @@ class Evaluator:
             # the others are about as far
             tick(min(len(outputs) * self._ranks.size, len(asked)), len(asked))
         return self._together(outputs)
-
-    def _answer_limit(self) -> int:
-        # room for an answer half as long again as the longest right one: what runs on beyond is wrong anyway
-        longest = max((len(e.input_ids) - len(e.prompt_ids) for e in self._examples if e.prompt_ids), default=0)
-        return longest + longest // 2 + 8
 
     def _continue(self, model: Any, prompts: Sequence[tuple[int, ...]], limit: int) -> list[list[int]]:
         ids, mask = _left_padded(prompts, self._pad_id, model.device)
@@ -123,6 +112,8 @@ class Evaluator:
             top_k=None,
             eos_token_id=list(self._stop_ids),
             pad_token_id=self._pad_id,
+            # whose rows have all ended goes on for the others
+            synced_gpus=is_divided(model) and self._ranks.size > 1,
         )
         return [_until_stop(row, self._stop_ids) for row in out[:, ids.shape[1] :].tolist()]
 
@@ -130,20 +121,6 @@ class Evaluator:
 def _until_stop(ids: list[int], stop_ids: tuple[int, ...]) -> list[int]:
     end = next((i for i, token in enumerate(ids) if token in stop_ids), len(ids))
     return ids[:end]
-
-
-def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices, longest first, in batches bounded by rows and by padded tokens."""
-    batch: list[int] = []
-    longest = 0
-    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        longest = max(longest, lengths[index])
-        if batch and (len(batch) == ROWS_A_BATCH or (len(batch) + 1) * longest > TOKENS_A_BATCH):
-            yield batch
-            batch, longest = [], lengths[index]
-        batch.append(index)
-    if batch:
-        yield batch
 
 
 def _left_padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -181,7 +158,7 @@ def _answers(
     ids, mask = _left_padded([ids for ids, _ in sequences], pad, device)
     answers, _ = _left_padded([[int(m) for m in wanted] for _, wanted in sequences], 0, device)
     # the head runs from the position before the first answer token on; a prediction is for the token after it
-    kept = min(max(len(wanted) - wanted.index(True) for _, wanted in sequences) + 1, ids.shape[1])
+    kept = max(predicted_from(wanted) for _, wanted in sequences)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     logits = model(
         input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=kept, use_cache=False

@@ -61,6 +61,25 @@ class DataFacts(StrictModel):
     lengths: TokenLengths
 
 
+class EvaluationShape(StrictModel):
+    """The largest of the batches in which held-out rows go through a model, in tokens, padding included."""
+
+    tokens: int
+    pairs: int
+    """Tokens times the longest row of their batch: pairs of them that attention looks at."""
+    positions: int
+    """Positions that the output head runs for at once: those from the first of an answer on."""
+    targets: int
+    """Of them those whose token is an answer's."""
+    prompt_tokens: int
+    """Of prompts that the model answers by itself; 0, as are all below, where none does."""
+    prompt_pairs: int
+    answering: int
+    """Rows of the batch that is largest with the answers that the model may write."""
+    reach: int
+    """Tokens of each of these in the end."""
+
+
 class InspectionFacts(StrictModel):
     """What the planner needs to know of model and data."""
 
@@ -71,6 +90,8 @@ class InspectionFacts(StrictModel):
     """Bytes of the safetensors files."""
     train: DataFacts
     evaluation: DataFacts
+    evaluated: EvaluationShape
+    """How the held-out rows are gone through."""
     commit: str | None = None
     """Of a model from the hub, that this was read at: a branch moves. None where it isn't known."""
 
@@ -197,14 +218,14 @@ class StepEvent(StrictModel):
 
 
 class HeldOutEvent(StrictModel):
-    """The loss on held-out rows after a step, measured as before and after the training."""
+    """The objective's loss on held-out rows after a step; SFT's is measured as before and after the training."""
 
     event: Literal["held-out"] = "held-out"
     step: int
     steps: int
     epoch: float
     loss: float
-    """Mean over the answers' tokens."""
+    """Mean over the answers' tokens; of objectives on judged answers over the rows."""
     rows: int
     tokens: int
     """Of all answers."""
@@ -253,6 +274,8 @@ class MemoryEvent(StrictModel):
     """When it was measured."""
     phases: dict[MemoryPhase, Count]
     """Peak of each."""
+    predicted_phases: dict[MemoryPhase, Count] = Field(default_factory=dict)
+    """Of those that a plan predicts; none where an older version has planned."""
     components: dict[str, Count]
     """What `measured` is made of; names that can't be told apart stand together, as in activations+logits."""
     tensors: dict[str, Count]

@@ -1,7 +1,6 @@
 """The held-out rows' loss while the model is trained: every so many steps, and what follows from it."""
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,12 +9,12 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from finetune_trainer.board import BOARD_FOLDER, Board
 from finetune_trainer.checkpoints import step_of
-from finetune_trainer.data.examples import Example
-from finetune_trainer.evaluation import answer_loss, batches
+from finetune_trainer.data.batches import batches
 from finetune_trainer.events import HeldOutEvent, PhaseEvent
 from finetune_trainer.history import History
 from finetune_trainer.interrupts import StopFlag
 from finetune_trainer.job_config import JobConfig
+from finetune_trainer.objectives.measure import Measure
 from finetune_trainer.progress import Emit
 from finetune_trainer.ranks import Ranks
 from finetune_trainer.stopping import Standing, judge
@@ -31,15 +30,12 @@ class Clock(Protocol):
 
 
 class HeldOut(TrainerCallback):
-    """Tells the loss on held-out rows, measured as before and after the training."""
+    """Tells the loss on held-out rows: the objective's own."""
 
-    def __init__(
-        self, job: JobConfig, examples: Sequence[Example], pad: int, history: History, ranks: Ranks, emit: Emit
-    ) -> None:
+    def __init__(self, job: JobConfig, measure: Measure, history: History, ranks: Ranks, emit: Emit) -> None:
         self._every = job.training.evaluate_every_steps
         self._rule = job.training.early_stopping
-        self._examples = examples
-        self._pad = pad
+        self._what = measure
         self.history = history
         self.ranks = ranks
         self.emit = emit
@@ -100,7 +96,7 @@ class HeldOut(TrainerCallback):
             steps=state.max_steps,
             epoch=float(state.epoch or 0.0),
             loss=loss,
-            rows=len(self._examples),
+            rows=self._what.rows,
             tokens=tokens,
             seconds=time.monotonic() - began,
         )
@@ -132,7 +128,7 @@ class HeldOut(TrainerCallback):
         self.emit(event)
 
     def _measure(self, device: torch.device) -> tuple[float, int] | None:
-        """Mean loss of an answer's token, and the number of these; None where we are asked to stop meanwhile."""
+        """The loss, and the number of answers' tokens; None where we are asked to stop meanwhile."""
         engine = self._trainer.model_wrapped
         engine.eval()
         try:
@@ -142,18 +138,16 @@ class HeldOut(TrainerCallback):
             engine.train()
 
     def _mean_loss(self, engine: Any, device: torch.device) -> tuple[float, int] | None:
-        every = list(batches([len(e.input_ids) for e in self._examples]))
-        found: dict[int, tuple[float, int]] = {}
+        every = list(batches(self._what.lengths))
+        found: dict[int, Any] = {}
         for first in range(0, len(every), self.ranks.size):
             if self._clock is not None and self.ranks.any(self._clock.stop.requested):
                 return None
             # under ZeRO-3 ranks put each layer together for one another: where batches run out, one goes through again
             mine = min(first + self.ranks.rank, len(every) - 1)
-            found[mine] = answer_loss(engine, [self._examples[i] for i in every[mine]], self._pad, device)
+            found[mine] = self._what.part(engine, every[mine], device)
         parts = {n: part for said in self.ranks.gather(found) for n, part in said.items()}
-        # in the order of batches: the same sum on any number of ranks
-        tokens = sum(parts[n][1] for n in sorted(parts))
-        return sum(parts[n][0] for n in sorted(parts)) / tokens, tokens
+        return self._what.whole([parts[n] for n in sorted(parts)])
 
 
 def _enough(standing: Standing) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from finetune_trainer.data.batches import shape_of
 from finetune_trainer.data.load import audit, hold_vocabulary, load_data
 from finetune_trainer.data.rows import BadRowsError
 from finetune_trainer.data.tokenizer import TextTokenizer
@@ -78,6 +79,7 @@ def inspect(request: InspectionRequest, *, log_faults: bool = False) -> Inspecti
         weight_bytes=weight_bytes,
         train=data.train_facts,
         evaluation=data.evaluation_facts,
+        evaluated=shape_of(data.evaluation),
         commit=fetched_commit(folder),
     )
 

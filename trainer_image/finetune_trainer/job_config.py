@@ -108,6 +108,19 @@ class ModelConfig(StrictModel):
     """What the user wrote, for the report: a path, a GGUF file or a hub id with its revision."""
 
 
+class ShownConfig(StrictModel):
+    """Model and result as who isn't in the pod names them: where they are mounted there is of no use to anybody."""
+
+    model: str
+    """Hub id, or the path below its volume's root."""
+    revision: str | None
+    """Of a hub id."""
+    output: str
+    """Path below its volume's root."""
+    where: str
+    """Which volumes those are, in one line."""
+
+
 class DataFileConfig(StrictModel):
     """One file of rows."""
 
@@ -174,6 +187,8 @@ class AdapterConfig(StrictModel):
 
     rank: Annotated[int, Field(ge=1)]
     alpha: Annotated[int, Field(ge=1)]
+    rank_stabilized: bool
+    """Its output is multiplied by alpha / sqrt(rank), as rsLoRA does (Kalajdzievski 2023), and not by alpha / rank."""
     dropout: Annotated[float, Field(ge=0, lt=1)]
     target_modules: Annotated[tuple[str, ...], Field(min_length=1)]
     """Names of linear modules, or the single name all-linear."""
@@ -227,6 +242,8 @@ class TrainingConfig(StrictModel):
     """Gradients are scaled down to this norm; 0: never."""
     seed: Count
     precision: Precision
+    optimizer: Literal["AdamW", "AdamW8bit"]
+    """AdamW8bit: its moments in 8 bits, by bitsandbytes."""
     gradient_checkpointing: bool
     packing: Literal["Auto", "BestFit", "Never"]
     """Whether rows lie end to end in lines as long as the longest; Auto: where the model keeps them apart."""
@@ -297,7 +314,9 @@ class PredictionConfig(StrictModel):
 
     option: str
     memory_bytes: dict[str, Count]
-    """Bytes a device by component; they add up to the prediction."""
+    """Bytes a device by component, in training; they add up to the prediction."""
+    phase_bytes: dict[str, Count]
+    """Bytes a device in each phase that is measured."""
     tokens_per_second: Annotated[Finite, Field(ge=0)]
     """Over all devices."""
     trainable_parameters: Count
@@ -327,6 +346,8 @@ class JobConfig(StrictModel):
     prediction: PredictionConfig
     output: str
     """Folder of the result; checkpoints are in its `checkpoints`."""
+    shown: ShownConfig | None
+    """For the report; None where its reader finds model and result at these paths."""
 
     @model_validator(mode="after")
     def _adapter_where_it_is_trained(self) -> Self:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from finetune_trainer.events import MEMORY_FILE, TOGETHER, MemoryEvent, MemoryPhase
+from finetune_trainer.events import MEMORY_FILE, PHASES, TOGETHER, MemoryEvent, MemoryPhase
 from finetune_trainer.files import write_atomically
 from finetune_trainer.job_config import STATE_FOLDER, JobConfig
 from finetune_trainer.live_tensors import weigh
@@ -111,6 +111,7 @@ class MemoryWatch(TrainerCallback):
         phases = self._meter.phases()
         found = [p for p in STEP_PHASES if p in phases]
         peak: MemoryPhase = max(found, key=lambda p: phases[p]) if found else "preparing"
+        planned = self._job.prediction.phase_bytes
         event = MemoryEvent(
             step=step,
             predicted=self._job.prediction.memory_bytes,
@@ -118,6 +119,7 @@ class MemoryWatch(TrainerCallback):
             measured_by=self._meter.measured_by,
             peak=peak,
             phases=phases,
+            predicted_phases={p: planned[p] for p in PHASES if p in planned},
             components=self._components(peak, phases[peak]) if found else {},
             tensors={n: b for n, b in self._tensors.items() if b},
             idle=self._idle,

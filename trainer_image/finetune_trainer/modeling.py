@@ -173,6 +173,7 @@ def attach_adapter(
         target_modules=targets,
         bias="none",
         use_dora=magnitudes,
+        use_rslora=config.rank_stabilized,
     )
     adapted: PeftModel = get_peft_model(model, lora)
     return adapted

@@ -15,7 +15,7 @@ from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.files import sha256_of
 from finetune_trainer.job_config import STATE_FOLDER, JobConfig
 from finetune_trainer.magnitudes import exact, write_exact
-from finetune_trainer.modeling import load_base, load_model
+from finetune_trainer.modeling import SCORE, load_base, load_model
 from finetune_trainer.quantization import DTYPES
 from finetune_trainer.ranks import Ranks
 
@@ -74,7 +74,8 @@ def _check_weights(folder: Path, *, adapter: bool) -> None:
                 if not torch.isfinite(tensor).all():
                     raise TrainerError(ExitCode.INTERNAL, f"the result's {key} holds values that aren't numbers")
                 keys += 1
-                if not adapter or "lora_B" in key:
+                # an adapter's other half is random from the beginning; a reward model's score moves first
+                if not adapter or "lora_B" in key or key.endswith(SCORE):
                     largest = max(largest, float(tensor.abs().max())) if tensor.numel() else largest
     if not keys or largest == 0.0:
         raise TrainerError(ExitCode.INTERNAL, f"the result in {folder} is empty: nothing was trained")

@@ -162,7 +162,7 @@ class PackedLoss:
 def keeps_apart(model: Any, one: Sequence[int], other: Sequence[int]) -> bool:
     """Whether a row behind another has the logits that it has alone, whatever the other is: tried on this model."""
     first, second = list(one[:PROBED_TOKENS]), list(other[:PROBED_TOKENS])
-    with torch.inference_mode():
+    with torch.no_grad():
         alone = _logits(model, [second])[-len(second) :]
         behind = _logits(model, [first, second])[-len(second) :]
         # another row in its place

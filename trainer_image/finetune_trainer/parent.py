@@ -54,7 +54,7 @@ def _kind(found: dict[str, Any]) -> str | None:
             f"was begun with init_lora_weights {found['init_lora_weights']}, which changed the base model under it; "
             "merge it into the base model, and train a new adapter"
         )
-    for name in ("rank_pattern", "alpha_pattern", "use_rslora", "trainable_token_indices", "target_parameters"):
+    for name in ("rank_pattern", "alpha_pattern", "trainable_token_indices", "target_parameters"):
         if found.get(name):
             return f"has {name}, which isn't trained here; merge it into the base model, and train a new adapter"
     if found.get("bias", "none") != "none":
@@ -66,6 +66,10 @@ def _sizes(found: dict[str, Any], asked: AdapterConfig) -> str | None:
     for name, key, wanted in (("rank", "r", asked.rank), ("alpha", "lora_alpha", asked.alpha)):
         if found.get(key) != wanted:
             return f"has {name} {found.get(key)}, and adapter.{name} is {wanted}; write {name}: {found.get(key)}"
+    stabilized = bool(found.get("use_rslora"))
+    if stabilized != asked.rank_stabilized:
+        divisor, word = ("sqrt(rank)", "true") if stabilized else ("rank", "false")
+        return f"counts alpha / {divisor} times; write adapter.rankStabilized: {word}"
     return None
 
 

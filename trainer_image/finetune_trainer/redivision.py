@@ -95,9 +95,10 @@ def _masters(engine: Any) -> dict[nn.Parameter, torch.Tensor]:
 def _put_whole(parameter: nn.Parameter, master: torch.Tensor, optimizer: Any, tensor: SavedTensor) -> None:
     parameter.copy_(tensor.weight)
     master.copy_(tensor.weight)
-    state = {kind: tensor.moments[kind].to(master.device, copy=True) for kind in MOMENTS}
-    # one kernel for all tensors counts where they are
-    state["step"] = torch.tensor(tensor.step, dtype=torch.float32, device=master.device)
+    state: dict[str, Any] = {kind: value.to(master.device, copy=True) for kind, value in tensor.moments.items()}
+    # one kernel for all tensors counts where they are, bitsandbytes in Python
+    counted = torch.tensor(tensor.step, dtype=torch.float32, device=master.device)
+    state["step"] = counted if MOMENTS[0] in state else int(tensor.step)
     optimizer.state[master] = state
 
 

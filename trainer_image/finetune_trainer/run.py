@@ -3,17 +3,24 @@
 import os
 import sys
 import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from finetune_trainer import inputs, outputs
 from finetune_trainer.acceptance import check_measured, decide
+from finetune_trainer.compiled import load_cpu_optimizer
 from finetune_trainer.data.load import LoadedData, audit, hold_vocabulary, load_data, write_fault_report
 from finetune_trainer.data.token_cache import TokenCache, kept_or_made, open_cache
 from finetune_trainer.data.tokenizer import TextTokenizer, read_json
 from finetune_trainer.distributed import check_world, device_of, join_ranks, leave_deepspeed
+from finetune_trainer.division import Division, divides, innermost
+from finetune_trainer.eight_bits import hold_undivided
 from finetune_trainer.environment import gather_environment
 from finetune_trainer.evaluation import Evaluator
 from finetune_trainer.events import EvaluationEvent, PhaseEvent, ResultEvent, WarningEvent
@@ -39,6 +46,7 @@ from finetune_trainer.memory import MemoryMeter, give_back
 from finetune_trainer.memory_watch import conclude
 from finetune_trainer.modeling import attach_adapter, count_trainable, load_base, load_parent, load_tokenizer
 from finetune_trainer.objectives.log_probs import judge, judge_scores
+from finetune_trainer.objectives.measure import measure_of
 from finetune_trainer.objectives.sequences import laid_out
 from finetune_trainer.objectives.verdict import preference_metrics
 from finetune_trainer.parent import check_parent
@@ -65,6 +73,18 @@ class Session:
     """DeepSpeed's configuration as it was rendered."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What training begins with."""
+
+    model: Any
+    """The same on all ranks."""
+    division: Division | None
+    """None where each device holds all of the model."""
+    lacking: Mapping[str, torch.Tensor]
+    """What DoRA's magnitudes begin without."""
+
+
 def run(job: JobConfig, path: Path, stop: StopFlag) -> None:
     """Run the job, or go on with it.
 
@@ -88,6 +108,8 @@ def run(job: JobConfig, path: Path, stop: StopFlag) -> None:
     )
     if job.quantization is not None:
         check_engine(job.quantization, job.training.precision, session.deepspeed)
+    load_cpu_optimizer(session.deepspeed)
+    hold_undivided(job.training, session.deepspeed)
     state.mkdir(parents=True, exist_ok=True)
     _Road(session).go()
 
@@ -99,7 +121,8 @@ class _Road:
         self._s = session
         self._job = session.job
         self._began = datetime.now(UTC)
-        self._home = device_of(session.job.world, session.deepspeed)
+        self._home = device_of(session.job.world)
+        self._divides = divides(session.job, session.deepspeed)
 
     def go(self) -> None:
         tokenizer = TextTokenizer.load(Path(self._job.model.path))
@@ -112,17 +135,21 @@ class _Road:
         evaluator = Evaluator(asked, tokenizer.stop_token_ids, tokenizer.pad_token_id, self._s.stop, self._s.ranks)
         saved_tokenizer = load_tokenizer(Path(self._job.model.path))
         decode = _decoder(saved_tokenizer)
-        model = self._load_base()
+        begun = self._load()
+        self._s.meter.end("loading")
         # what can't be done is told before the baseline is asked
-        packed = packs(self._job, model, data.train, self._s.ranks, self._s.emit)
-        baseline = self._evaluate(evaluator, data, model, decode, None)
+        packed = packs(self._job, begun.model, data.train, self._s.ranks, self._s.emit)
+        with self._as_it_was(begun.model):
+            baseline = self._evaluate(evaluator, data, innermost(begun.model), decode, None)
         # before hours of training, not after them
         check_measured(self._job.acceptance, baseline.metrics)
-        seconds = self._train(model, saved_tokenizer, data, packed=packed)
-        del model
+        seconds = self._train(begun, saved_tokenizer, data, baseline, packed=packed)
+        del begun
         give_back(self._job.world.accelerator)
-        tuned_model = outputs.reload(self._job, outputs.staging_folder(self._job), self._home)
-        tuned = self._evaluate(evaluator, data, tuned_model, decode, baseline)
+        tuned_model = outputs.reload(self._job, outputs.staging_folder(self._job), self._place)
+        divided = self._divided(tuned_model)
+        tuned = self._evaluate(evaluator, data, innermost(tuned_model), decode, baseline)
+        del divided
         if self._s.ranks.first:
             self._finish(data, baseline, tuned, checksums, seconds)
 
@@ -184,17 +211,36 @@ class _Road:
                 self._s.emit(WarningEvent(message=unknown))
         return now
 
-    def _load_base(self) -> Any:
+    @property
+    def _place(self) -> torch.device:
+        """Where weights are whole."""
+        return torch.device("cpu") if self._divides else self._home
+
+    def _load(self) -> _Begun:
         self._s.meter.begin()
         # in the arithmetic of the run, or its 4 bits, so that baseline and result are judged alike
-        model: Any = load_base(self._job, self._home)
-        if self._job.parent is not None:
-            # what training begins with is what its result has to be better than
-            model = self._adapted(model)
-            load_parent(model, Path(self._job.parent.path), self._job.parent.description)
-            model.to(self._home)
-        self._s.meter.end("loading")
-        return model
+        model: Any = self._adapted(load_base(self._job, self._place))
+        parent = self._job.parent
+        if parent is not None:
+            load_parent(model, Path(parent.path), parent.description)
+            model.to(self._place)
+        self._hold_parameters(model)
+        prove_same_model(model, self._s.ranks)
+        lacking = rounded_away(model, Path(parent.path) if parent is not None else None)
+        return _Begun(model, self._divided(model), lacking)
+
+    def _divided(self, model: Any) -> Division | None:
+        """The division of a model that lies in RAM, which may be larger than a device; None where it is on one."""
+        if not self._divides:
+            return None
+        return Division(model, self._s.deepspeed, self._home, self._s.stop, self._s.ranks)
+
+    def _as_it_was(self, model: Any) -> AbstractContextManager[None]:
+        """The model that the result has to be better than: the base model, or with the adapter that it goes on from."""
+        if self._job.adapter is None or self._job.parent is not None:
+            return nullcontext()
+        without: AbstractContextManager[None] = model.disable_adapter()
+        return without
 
     def _evaluate(
         self, evaluator: Evaluator, data: LoadedData, model: Any, decode: Any, before: Evaluation | None
@@ -260,26 +306,24 @@ class _Road:
     def _tick(self, subject: Literal["baseline", "tuned"], done: int, total: int) -> None:
         self._s.emit(PhaseEvent(phase=subject, message="evaluating held-out rows", done=done, total=total))
 
-    def _train(self, model: Any, tokenizer: Any, data: LoadedData, *, packed: bool) -> float:
+    def _train(self, begun: _Begun, tokenizer: Any, data: LoadedData, baseline: Evaluation, *, packed: bool) -> float:
         """Train and stage the result; seconds of training in this session."""
         self._phase("training", "training")
-        if self._job.parent is None:
-            model = self._adapted(model)
-        self._hold_parameters(model)
-        prove_same_model(model, self._s.ranks)
-        parent = self._job.parent
-        lacking = rounded_away(model, Path(parent.path) if parent is not None else None)
         self._s.meter.begin()
-        held_out = HeldOut(
-            self._job, data.evaluation, int(tokenizer.pad_token_id), self._s.history, self._s.ranks, self._s.emit
-        )
+        scored = self._job.objective == "Reward"
+        pad = begun.model.config.get_text_config().pad_token_id if scored else tokenizer.pad_token_id
+        measure = measure_of(self._job, data.evaluation, int(pad), baseline.judged)
+        held_out = HeldOut(self._job, measure, self._s.history, self._s.ranks, self._s.emit)
         watch = Watch(self._job, layout_of(self._job, self._s.deepspeed), held_out, self._s.meter, self._s.stop)
-        trainer = train(self._job, self._s.deepspeed, model, tokenizer, data.train, watch, packed=packed)
+        model, division = begun.model, begun.division
+        trainer = train(
+            self._job, self._s.deepspeed, model, tokenizer, data.train, watch, packed=packed, division=division
+        )
         seconds = watch.seconds
         # asked to stop: the checkpoint is there
         self._phase("saving", "writing the result")
         self._s.meter.begin()
-        outputs.stage(self._job, trainer, tokenizer, lacking, self._s.ranks)
+        outputs.stage(self._job, trainer, tokenizer, begun.lacking, self._s.ranks)
         self._s.meter.end("saving")
         leave_deepspeed()
         let_go(trainer)

@@ -12,6 +12,9 @@ from finetune_trainer.exit_codes import ExitCode, TrainerError
 MOMENTS: Final = ("exp_avg", "exp_avg_sq")
 """Adam's, by torch's names."""
 
+ROUNDED: Final = "__bnb_optimizer_quant_state__"
+"""Bitsandbytes' name for that mapping."""
+
 _WEIGHT: Final = "weight"
 _KINDS: Final = (_WEIGHT, *MOMENTS)
 
@@ -24,7 +27,7 @@ class SavedTensor:
     weight: torch.Tensor
     """As the optimizer keeps it: in 32 bits."""
     moments: Mapping[str, torch.Tensor]
-    """By MOMENTS, in the weight's shape."""
+    """By MOMENTS, in the weight's shape; of ZeRO-0, by bitsandbytes' names where it keeps them in 8 bits."""
     step: float
     """Updates of it so far."""
 
@@ -83,8 +86,10 @@ def _undivided(saved: Mapping[str, Any], order: Sequence[str]) -> Iterator[Saved
     else:
         weights, state = [saved["module"][name] for name in order], optimizer["state"]
     for index, (name, weight) in enumerate(zip(order, weights, strict=True)):
-        moments = {kind: state[index][kind] for kind in MOMENTS}
-        yield SavedTensor(name=name, weight=weight, moments=moments, step=float(state[index]["step"]))
+        # bitsandbytes hides what it has rounded in a mapping of its own
+        known = {**state[index], **state[index].get(ROUNDED, {})}
+        moments = {kind: value for kind, value in known.items() if torch.is_tensor(value) and kind != "step"}
+        yield SavedTensor(name=name, weight=weight, moments=moments, step=float(known["step"]))
 
 
 def _from_groups(parts: Sequence[Any], shapes: Sequence[Mapping[str, torch.Size]]) -> Iterator[SavedTensor]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from datasets import Dataset
 from peft import PeftModel
@@ -28,7 +28,8 @@ from finetune_trainer.answer_head import IGNORED
 from finetune_trainer.answer_loss import SupervisedLoss
 from finetune_trainer.checkpoints import Layout
 from finetune_trainer.data.examples import Example
-from finetune_trainer.distributed import divide
+from finetune_trainer.division import Division, empty, innermost, is_divided
+from finetune_trainer.eight_bits import keep_embeddings_wide
 from finetune_trainer.events import CheckpointEvent, ResumeEvent, StepEvent, WarningEvent
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.held_out import HeldOut
@@ -47,6 +48,13 @@ from finetune_trainer.ranks import Ranks
 from finetune_trainer.redivision import take_up
 from finetune_trainer.sampling import StepSampler, seed_of
 from finetune_trainer.watchdog import Watchdog
+
+OPTIMIZERS: Final = {
+    # one kernel for all tensors: torch's default makes a full-size temporary at each step
+    "AdamW": "adamw_torch_fused",
+    "AdamW8bit": "adamw_8bit",
+}
+"""Ours by transformers' names."""
 
 
 class Watch(TrainerCallback):
@@ -181,6 +189,13 @@ class _GoesOn:
             group["lr"] = rate
         return prepared
 
+    def create_optimizer(self, model: Any = None) -> Any:
+        """Transformers', the moments of embeddings in 32 bits whatever DeepSpeed steps on."""
+        made: Any = super().create_optimizer(model)  # type: ignore[misc]  # likewise
+        if self.args.optim == OPTIMIZERS["AdamW8bit"]:
+            keep_embeddings_wide(made.param_groups, cast("Any", self).model)
+        return made
+
     def _load_rng_state(self, checkpoint: str | None) -> None:
         if not self._divided_otherwise(checkpoint):
             super()._load_rng_state(checkpoint)  # type: ignore[misc]  # likewise
@@ -256,8 +271,13 @@ def train(  # noqa: PLR0913  all that training takes
     watch: Watch,
     *,
     packed: bool,
+    division: Division | None = None,
 ) -> SFTTrainer:
-    """Train to the end, or to where we are asked to stop; from the newest complete checkpoint where there is one."""
+    """Train to the end, or to where we are asked to stop; from the newest complete checkpoint where there is one.
+
+    Notes:
+        A divided model is left to the training's engine once it has been asked for the last time.
+    """
     resume = watch.ranks.ask_first(lambda: _checkpoint(job, watch))
     over = False
     if resume is not None:
@@ -271,8 +291,8 @@ def train(  # noqa: PLR0913  all that training takes
     watch.held_out.follow(trainer, watch)
     if job.quantization is not None:
         adapter_to(trainer.model, DTYPES[job.training.precision])
-    if "offload_param" in deepspeed["zero_optimization"]:
-        divide(trainer.model, deepspeed)
+    if division is not None:
+        division.leave(DTYPES[job.training.precision])
     if watch.ranks.first:
         # one device stands for all
         MemoryWatch(job, deepspeed, watch.meter, watch.emit).follow(trainer)
@@ -294,10 +314,11 @@ def packs(job: JobConfig, model: Any, examples: Sequence[Example], ranks: Ranks,
     asked = job.training.packing
     if asked == "Never" or job.objective != "SFT" or len(examples) == 1:
         return False
-    model.eval()
-    if not ranks.any(not keeps_apart(model, examples[0].input_ids, examples[1].input_ids)):
+    inner = innermost(model)
+    inner.eval()
+    if not ranks.any(not keeps_apart(inner, examples[0].input_ids, examples[1].input_ids)):
         return True
-    leak = f"in models of the family {model.config.model_type} rows of one line would see one another"
+    leak = f"in models of the family {inner.config.model_type} rows of one line would see one another"
     if asked == "BestFit":
         raise TrainerError(ExitCode.MODEL, f"training.packing: {leak}; write Auto or Never, and another output.path")
     emit(WarningEvent(message=f"rows aren't packed: {leak}; they go by length"))
@@ -327,7 +348,7 @@ def _trainer(  # noqa: PLR0913  all that a trainer is made of
         supervised = learnt(**common, train_dataset=_dataset(examples, 1 if packed else watch.ranks.size))
         supervised.leave_out_prompts()
         return supervised
-    rows = preference_rows(job, model, examples, watch.stop, watch.ranks, watch.emit)
+    rows = preference_rows(job, innermost(model), examples, watch.stop, watch.ranks, watch.emit)
     trainer: _PreferenceTrainer | _RewardTrainer
     if job.objective == "Reward":
         prepare_checkpointing(model, args)
@@ -374,7 +395,13 @@ def _checkpoint(job: JobConfig, watch: Watch) -> Path | None:
 
 def let_go(trainer: Trainer) -> None:
     """Take the engine apart: its hooks on the gradients keep the model alive where no collector of garbage sees it."""
+    model: Any = trainer.model
+    engine: Any = trainer.model_wrapped
     trainer.accelerator.free_memory()
+    if is_divided(model):
+        empty(model)
+        # modules that DeepSpeed remembers have hooks of the engine
+        engine.optimizer = engine.basic_optimizer = None
 
 
 def layout_of(job: JobConfig, deepspeed: dict[str, Any]) -> Layout:
@@ -385,6 +412,7 @@ def layout_of(job: JobConfig, deepspeed: dict[str, Any]) -> Layout:
         stage=deepspeed["zero_optimization"]["stage"],
         rows=t.micro_batch_size * t.gradient_accumulation * world,
         precision=t.precision,
+        optimizer=t.optimizer,
     )
 
 
@@ -428,8 +456,7 @@ def arguments(job: JobConfig, deepspeed: dict[str, Any], rows: int, *, over: boo
         warmup_steps=math.ceil(steps * t.warmup_share),
         weight_decay=t.weight_decay,
         max_grad_norm=t.max_grad_norm,
-        # one kernel for all tensors: torch's default makes a full-size temporary at each step
-        optim="adamw_torch_fused",
+        optim=OPTIMIZERS[t.optimizer],
         seed=t.seed,
         data_seed=t.seed,
         # a token's weight doesn't depend on the rank that its row is on

@@ -139,6 +139,13 @@ class PrecisionChoice(StrEnum):
     FP32 = "FP32"
 
 
+class OptimizerChoice(StrEnum):
+    """How weights are stepped on."""
+
+    ADAMW = "AdamW"
+    ADAMW_8BIT = "AdamW8bit"
+
+
 class Accelerator(StrEnum):
     """Kinds of device that training runs on."""
 
@@ -340,6 +347,8 @@ class Adapter(ApiModel):
     """Columns of each of the adapter's matrices."""
     alpha: Annotated[int, Field(ge=1, le=4096)] = 32
     """The adapter's output is multiplied by alpha / rank."""
+    rank_stabilized: bool = False
+    """Multiplied by alpha / sqrt(rank) instead: rsLoRA."""
     dropout: Annotated[
         DecimalString, Within('would drop everything; write a share below 1 such as "0.05"', below=1)
     ] = "0"
@@ -371,7 +380,7 @@ class Checkpoint(ApiModel):
 
 
 class Evaluate(ApiModel):
-    """When the loss on held-out rows is measured while training."""
+    """When the objective's loss on held-out rows is measured while training."""
 
     every_steps: Annotated[int, Field(ge=1, le=2**31 - 1)]
     """Steps between two looks."""
@@ -425,6 +434,8 @@ class Training(ApiModel):
     """Of the order of rows, the adapter's first values, dropout and the held-out fraction."""
     precision: PrecisionChoice = PrecisionChoice.AUTO
     """The arithmetic; Auto takes BF16 where the device computes it natively."""
+    optimizer: OptimizerChoice = OptimizerChoice.ADAMW
+    """AdamW8bit keeps AdamW's two moments in 8 bits, whole on every device: there is neither ZeRO nor offload then."""
     packing: Packing = Packing.AUTO
     """Whether rows of a step lie end to end, in lines as long as the longest; for SFT. Auto: if the model allows it."""
     evaluate: Evaluate | None = None
@@ -651,7 +662,7 @@ _BOUNDS_WITHOUT_METRIC: Final = (
 
 _UNMEASURED: Final = tuple(
     Rule(
-        f"{_in([Objective.SFT])} || !has(self.training.{name})",
+        f"{_in(TRAINED)} || !has(self.training.{name})",
         "has no measure for that objective; remove it, or write objective: SFT",
         f".training.{name}",
     )
@@ -794,7 +805,7 @@ class FineTuneJobSpec(ApiModel):
             )
 
     def _unmeasured(self) -> Iterator[Contradiction]:
-        if self.objective is Objective.SFT:
+        if self.objective in TRAINED:
             return
         for name, value in (("evaluate", self.training.evaluate), ("earlyStopping", self.training.early_stopping)):
             if value is not None:

@@ -12,6 +12,7 @@ from finetune_operator.planner.explain import Explanation
 from finetune_operator.planner.plan import Plan, Rejection
 from finetune_operator.planner.sentences import share
 from finetune_operator.units import gib
+from finetune_trainer.events import PHASES
 
 
 def explanation_value(plan: Plan, explanation: Explanation, against: Rejection | None = None) -> dict[str, Any]:
@@ -20,6 +21,8 @@ def explanation_value(plan: Plan, explanation: Explanation, against: Rejection |
         "option": plan.id,
         "peak": explanation.peak,
         "components": [asdict(line) for line in explanation.lines],
+        "phases": dict(explanation.phases),
+        "rows": explanation.rows,
         "total": plan.memory.device_total,
         "allocated": plan.allocated,
         "reserved": plan.reserved,
@@ -69,7 +72,13 @@ def print_explanation(out: Console, plan: Plan, explanation: Explanation, agains
         rows.append((explanation.host.component, gib(explanation.host.bytes), formula))
     print_lines(out, ("COMPONENT", "MEMORY", "MADE OF"), rows, "total")
     out.print()
+    known = explanation.phases
+    phases = [(name, gib(known[name]), words) for name, words in PHASES.items() if name in known]
+    print_lines(out, ("PHASE", "MEMORY", "WHEN"), phases, "")
+    out.print()
     _print_figures(out, plan)
+    out.print()
+    print_text(out, explanation.rows, label=Text("rows: "))
 
 
 def _rest(plan: Plan) -> tuple[str, str, str]:

@@ -1,6 +1,7 @@
 """kopf as the watch layer: every event goes to the mirror, and nothing is decided or written here."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, Final
 
 import kopf
@@ -18,26 +19,73 @@ _IDENTITY: Final[Any] = FIELD_MANAGER
 """Among peers, of whom there are none: who leads is told by our own Lease."""
 
 
+class WatchEndedError(Exception):
+    """The watch ended although nobody asked it to."""
+
+
 async def watch(mirror: Mirror, configuration: Configuration, *, ready: asyncio.Event, stop: asyncio.Event) -> None:
-    """Watch until told to stop; sets `ready` when signals may be taken over from kopf."""
-    await kopf.operator(
-        registry=make_registry(mirror, configuration),
-        settings=make_settings(mirror.scope.kinds),
-        # kopf would make one up of the user's name, which a container's user has none of
-        identity=_IDENTITY,
-        standalone=True,
-        clusterwide=not mirror.scope.namespaces,
-        namespaces=mirror.scope.namespaces,
-        ready_flag=ready,
-        stop_flag=stop,
+    """Watch until told to stop; sets `ready` when signals may be taken over from kopf.
+
+    What one of kopf's operators watches is all in the same namespaces: where jobs are looked after in some alone there
+    are two of them, since devices are counted in all.
+
+    Raises:
+        WatchEndedError: the API server couldn't be reached for long, refused, or broke off with an error.
+    """
+    scope = mirror.scope
+    parts: dict[tuple[str, ...], list[Kind]] = {}
+    for kind in scope.kinds:
+        parts.setdefault(scope.places(kind), []).append(kind)
+    flags = [asyncio.Event() for _ in parts]
+    watches = (
+        _watch_kinds(mirror, tuple(kinds), places, configuration, flag, stop)
+        for flag, (places, kinds) in zip(flags, parts.items(), strict=True)
     )
+    await asyncio.gather(_all_set(flags, ready), *watches)
 
 
-def make_registry(mirror: Mirror, configuration: Configuration) -> kopf.OperatorRegistry:
+async def _all_set(flags: Iterable[asyncio.Event], then: asyncio.Event) -> None:
+    for flag in flags:
+        await flag.wait()
+    then.set()
+
+
+async def _watch_kinds(
+    mirror: Mirror,
+    kinds: tuple[Kind, ...],
+    places: tuple[str, ...],
+    configuration: Configuration,
+    ready: asyncio.Event,
+    stop: asyncio.Event,
+) -> None:
+    everywhere = places == ("",)
+    try:
+        await kopf.operator(
+            registry=make_registry(mirror, kinds, configuration),
+            settings=make_settings(kinds),
+            # kopf would make one up of the user's name, which a container's user has none of
+            identity=_IDENTITY,
+            standalone=True,
+            clusterwide=everywhere,
+            namespaces=() if everywhere else places,
+            ready_flag=ready,
+            stop_flag=stop,
+        )
+    except Exception as e:
+        # it ends at whatever the server says in the middle of a watch but 410, and takes each task that was begun
+        # after it along: only another process can go on
+        raise WatchEndedError(f"changes in the cluster can't be watched any more: {e}") from e
+    finally:
+        # half a watch is none
+        ready.set()
+        stop.set()
+
+
+def make_registry(mirror: Mirror, kinds: tuple[Kind, ...], configuration: Configuration) -> kopf.OperatorRegistry:
     """One handler a kind, and one that says who we are."""
     registry = kopf.OperatorRegistry()
     kopf.on.login(id="login", registry=registry)(_login(configuration))
-    for kind in mirror.scope.kinds:
+    for kind in kinds:
         kopf.on.event(*kind.selector, id=kind.plural, registry=registry)(_handler(mirror, kind))
     return registry
 

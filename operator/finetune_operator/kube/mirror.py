@@ -48,7 +48,8 @@ SELECTORS: Final[Mapping[Kind, str]] = {
 """What is watched, nodes before what runs on them."""
 
 CAPACITY: Final = frozenset({NODES, PODS, RESOURCE_SLICES, RESOURCE_CLAIMS})
-"""Kinds whose changes may free what a job waits for."""
+"""Kinds whose changes may free what a job waits for. They are watched in all namespaces, since devices that pods of
+another one hold aren't free."""
 
 SETTLE: Final = timedelta(seconds=1)
 """How long jobs that wait for devices are left alone after a change: pods come and go in crowds."""
@@ -56,18 +57,21 @@ SETTLE: Final = timedelta(seconds=1)
 Listener = Callable[[Kind, str, Object], None]
 """Told of each change: kind, change (DELETED or another word), object."""
 
+Matters = Callable[[Kind, Object | None, Object], bool]
+"""Whether what an object of a job has become, of what it was, can make any difference; None: it wasn't there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What of a cluster is watched."""
 
     namespaces: tuple[str, ...] = ()
-    """Empty: all."""
+    """Where jobs are looked after; empty: everywhere."""
     kinds: tuple[Kind, ...] = tuple(SELECTORS)
 
     def places(self, kind: Kind) -> tuple[str, ...]:
         """The namespaces to list a kind in; the empty one is all of them."""
-        return self.namespaces if kind.is_namespaced and self.namespaces else ("",)
+        return self.namespaces if self.namespaces and kind not in CAPACITY else ("",)
 
 
 class Mirror:
@@ -79,10 +83,18 @@ class Mirror:
         queue: gets the keys of FineTuneJobs.
         waits: whether a FineTuneJob, as the API server has it, waits for devices.
         scope: what is watched.
+        matters: of what a job owns, which changes it is looked at for.
     """
 
     def __init__(
-        self, client: Client, store: Store, queue: WorkQueue, *, waits: Callable[[Object], bool], scope: Scope
+        self,
+        client: Client,
+        store: Store,
+        queue: WorkQueue,
+        *,
+        waits: Callable[[Object], bool],
+        scope: Scope,
+        matters: Matters = lambda *_: True,
     ) -> None:
         self.listeners: list[Listener] = []
         self.scope = scope
@@ -92,6 +104,7 @@ class Mirror:
         self._store = store
         self._queue = queue
         self._waits = waits
+        self._matters = matters
         self._waiting: set[Key] = set()
 
     def observe(self, kind: Kind, change: str, obj: Object) -> None:
@@ -102,7 +115,7 @@ class Mirror:
         if kind == FINE_TUNE_JOBS:
             self._note(key_of(obj))
         key = self.concerned(kind, obj)
-        if key is not None:
+        if key is not None and (change == DELETED or self._is_news(kind, before, obj)):
             self._queue.add(key)
         if kind in CAPACITY and (change == DELETED or before is None or held(kind, before) != held(kind, obj)):
             self._wake_waiting()
@@ -148,6 +161,13 @@ class Mirror:
                 return self.concerned(JOBS, job) if job is not None else None
         return None
 
+    def _is_news(self, kind: Kind, before: Object | None, obj: Object) -> bool:
+        if kind == FINE_TUNE_JOBS:
+            # also of what we have written of it: a step may wait for the one before to be told
+            return True
+        # what we have made is known from the answer; a watch says it once more
+        return (before is None or not _is_same(before, obj)) and self._matters(kind, before, obj)
+
     async def _list(self, kind: Kind) -> list[Object]:
         found: list[Object] = []
         for namespace in self.scope.places(kind):
@@ -175,6 +195,10 @@ class Mirror:
     def _wake_waiting(self) -> None:
         for key in self._waiting:
             self._queue.add_after(key, SETTLE)
+
+
+def _is_same(one: Object, other: Object) -> bool:
+    return all(one["metadata"][name] == other["metadata"][name] for name in ("uid", "resourceVersion"))
 
 
 def held(kind: Kind, obj: Object) -> Any:

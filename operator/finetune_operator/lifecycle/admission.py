@@ -27,7 +27,9 @@ def waits_for(placement: Placement, capacity: Capacity, promised: Sequence[Place
     if free >= placement.nodes:
         return ""
     nodes = "1 node" if placement.nodes == 1 else f"{placement.nodes} nodes"
-    return f"needs {_need(placement)} on {nodes} at once; {free or 'none'} of {sum(c.nodes for c in suitable)} free now"
+    disk = f" and {gib(placement.disk)} of free disk" if any(c.disk < placement.disk for c in suitable) else ""
+    have = f"{free or 'none'} of {sum(c.nodes for c in suitable)} free now"
+    return f"needs {_need(placement)}{disk} on {nodes} at once; {have}"
 
 
 def _need(placement: Placement) -> str:
@@ -51,6 +53,8 @@ def _same(placement: Placement, found: NodeClass) -> bool:
 
 
 def _free_nodes(found: NodeClass, placement: Placement, promised: Sequence[Placement]) -> int:
+    if found.disk < placement.disk:
+        return 0
     if placement.accelerator is Accelerator.CPU:
         if found.device.free < placement.host_memory:
             return 0
@@ -64,9 +68,13 @@ def _free_nodes(found: NodeClass, placement: Placement, promised: Sequence[Place
 
 
 def _after(found: NodeClass, taken: Iterable[int]) -> Counter[int]:
-    """Free devices by how many nodes have so many, once each of those pods is on the fullest node that has room."""
+    """Free devices by how many nodes have so many, once each of those pods is on the fullest node that has room.
+
+    The largest comes first: in the order of their jobs a small one could keep a large one off the node that suits it,
+    and a pod that is gone would then leave less free than before.
+    """
     left = Counter(dict(found.free_devices or ((found.devices_per_node, found.nodes),)))
-    for devices in taken:
+    for devices in sorted(taken, reverse=True):
         there = [free for free, count in left.items() if count]
         # a pod that doesn't fit any more still has nothing that another one may take
         room = min((free for free in there if free >= devices), default=max(there, default=0))

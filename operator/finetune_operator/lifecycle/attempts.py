@@ -66,7 +66,7 @@ def attempt(
     if found is None:
         return _admit(seen, job, chosen, status, settings, old)
     if found.state is JobState.DELETING:
-        return Decision(status=_ending(status, seen), actions=old)
+        return Decision(status=_ending(_told(status, seen, job), seen), actions=old)
     status = _admitted(_told(status, seen, job), seen)
     outcome = outcome_of(found, seen.events, seen.now)
     if outcome is not None:
@@ -275,8 +275,15 @@ def _watched(seen: Observed, chosen: Chosen, found: JobSeen, status: FineTuneJob
         obstacle = next((p.obstacle for p in found.pods if p.obstacle), "")
         message = obstacle or f"{running} of {chosen.placement.nodes} pods run"
         return with_condition(status, ConditionType.RUNNING, Reason.STARTING, message, seen.now, _FALSE)
-    message = f"training; progress isn't known: {seen.log_problem}" if seen.log_problem else "training"
-    return with_condition(status, ConditionType.RUNNING, "Running", message, seen.now)
+    return with_condition(status, ConditionType.RUNNING, "Running", _on(seen, status), seen.now)
+
+
+def _on(seen: Observed, status: FineTuneJobStatus) -> str:
+    """What there is to say of an attempt that runs; what a look into its log has said stands until the next one."""
+    old = find_condition(status.conditions, ConditionType.RUNNING)
+    if seen.log_problem is None and old is not None and old.status is _TRUE:
+        return old.message
+    return f"training; progress isn't known: {seen.log_problem}" if seen.log_problem else "training"
 
 
 def _record(

@@ -116,7 +116,7 @@ def _start(
 ) -> Decision:
     architecture = read_architecture(facts_of(found).model.config)
     bundle = render_bundle(job, chosen, architecture, in_pod(job, found.commit).places)
-    config_map = render_run(seen.identity, bundle, chosen, found.commit)
+    config_map = render_run(job, seen.identity, bundle, chosen, found.commit)
     made = PlanStatus(option=chosen.id, hash=bundle.hash, config_map=config_map["metadata"]["name"])
     ids = {o.id for o in status.options}
     options = status.options if chosen.id in ids else (*status.options, option_status(chosen, recommended=False))

@@ -2,7 +2,7 @@
 
 import json
 
-from finetune_operator.planner.facts import DatasetFacts, Facts, ModelFacts
+from finetune_operator.planner.facts import DatasetFacts, Evaluated, Facts, ModelFacts
 from finetune_operator.units import Bytes
 from finetune_trainer.events import InspectionFacts
 from finetune_trainer.job_config import RowFormat
@@ -20,5 +20,6 @@ def facts_of(inspection: InspectionFacts) -> Facts:
             p50=train.lengths.p50,
             p95=train.lengths.p95,
             longest=train.lengths.max,
+            evaluated=Evaluated(**inspection.evaluated.model_dump()),
         ),
     )

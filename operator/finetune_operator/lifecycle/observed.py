@@ -141,8 +141,8 @@ class Observed:
     """All that the job owns and that isn't on its way out: Jobs, Services, ConfigMaps."""
     events: Sequence[Event]
     """The newest that the trainer's log has; empty where it wasn't read."""
-    log_problem: str
-    """Why the log couldn't be read; empty where it could, or wasn't asked for."""
+    log_problem: str | None
+    """Why the log couldn't be read; empty where it could, None where it wasn't asked for."""
     capacity: Callable[[], Capacity]
     """Of the nodes that the job's pods may go to; asked for only where it matters, since it costs."""
     promised: Callable[[], Sequence[Placement]]

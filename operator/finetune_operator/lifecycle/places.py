@@ -2,7 +2,7 @@
 
 from finetune_operator.api.resource import FineTuneJob
 from finetune_operator.renderers.places import in_pod
-from finetune_trainer.events import CheckpointEvent, Event, ResultEvent
+from finetune_trainer.events import CheckpointEvent, Event, ResultEvent, ResumeEvent
 
 
 def on_volume(event: Event, job: FineTuneJob | None) -> Event:
@@ -13,7 +13,7 @@ def on_volume(event: Event, job: FineTuneJob | None) -> Event:
     match event:
         case ResultEvent():
             named: tuple[str, ...] = ("output", "report")
-        case CheckpointEvent():
+        case CheckpointEvent() | ResumeEvent():
             named = ("path",)
         case _:
             return event

@@ -103,12 +103,11 @@ def advance(status: FineTuneJobStatus, event: Event, now: datetime) -> FineTuneJ
         case PhaseEvent():
             told = _running(status, event.message, now)
         case ResumeEvent():
-            told = _running(status, f"goes on from step {event.step}", now)
+            told = _running(_kept(status, event, now), f"goes on from step {event.step}", now)
         case MemoryEvent():
             told = status.model_copy(update={"memory": _memory(event)})
         case CheckpointEvent():
-            saved = CheckpointStatus(step=event.step, path=event.path, saved_at=now)
-            told = status.model_copy(update={"checkpoint": saved})
+            told = _kept(status, event, now)
         case ResultEvent():
             told = _succeeded(status, event, now)
         case FailureEvent():
@@ -140,6 +139,14 @@ def dataset_status(data: DataFacts) -> DatasetStatus:
         tokens=TokenStatus(p50=data.lengths.p50, p95=data.lengths.p95, max=data.lengths.max),
         faults=tuple(Fault(file=f.file, line=f.line, message=f.message) for f in data.faults[:MAX_FAULTS]),
     )
+
+
+def _kept(status: FineTuneJobStatus, event: CheckpointEvent | ResumeEvent, now: datetime) -> FineTuneJobStatus:
+    known = status.checkpoint
+    if known is not None and (known.step, known.path) == (event.step, event.path):
+        return status
+    saved = CheckpointStatus(step=event.step, path=event.path, saved_at=now)
+    return status.model_copy(update={"checkpoint": saved})
 
 
 def _evaluated(progress: ProgressStatus | None, event: HeldOutEvent) -> ProgressStatus | None:

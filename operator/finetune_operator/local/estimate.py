@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from finetune_operator.exceptions import DatasetInvalidError
-from finetune_operator.planner.facts import DatasetFacts
+from finetune_operator.planner.facts import DatasetFacts, evaluated_at_most
 
 CHARACTERS_A_TOKEN: Final = 4
 """English prose in byte-pair vocabularies of 30 to 150 thousand entries; code and other scripts take fewer, so that a
@@ -17,6 +17,15 @@ TEMPLATE_TOKENS: Final = 16
 
 LINES: Final = (".jsonl", ".ndjson", ".json")
 """Suffixes of files that may be one object a line."""
+
+ANSWERS: Final = ("completion", "output", "expected", "chosen", "rejected")
+"""Keys of answers."""
+
+TURNS: Final = ("messages", "conversations")
+"""Keys of conversations."""
+
+ANSWERING: Final = frozenset({"assistant", "gpt"})
+"""Who answers in them."""
 
 PAIR: Final = frozenset({"chosen", "rejected"})
 """Keys of a row with two answers of which one is preferred."""
@@ -30,11 +39,11 @@ def estimate_dataset(
     Raises:
         DatasetInvalidError: a file can't be read, a line isn't a JSON object, or no row is left.
     """
-    usable = [(_usable_lengths(path, max_length), weight) for path, weight in train]
-    lengths = sorted(n for found, weight in usable for n in _weighted(found, weight))
+    usable = [(_usable_rows(path, max_length), weight) for path, weight in train]
+    lengths = sorted(n for found, weight in usable for n, _ in _weighted(found, weight))
+    held_out = [row for found, _ in usable for row in found]
     if evaluation is not None:
-        # not sized, since a plan is about training; one that can't be used is told now all the same
-        _usable_lengths(evaluation, max_length)
+        held_out = _usable_rows(evaluation, max_length)
     held = max(1, round(len(lengths) * fraction)) if fraction is not None else 0
     if held == len(lengths):
         raise DatasetInvalidError(
@@ -47,31 +56,36 @@ def estimate_dataset(
         p50=lengths[len(lengths) // 2],
         p95=lengths[min(len(lengths) - 1, len(lengths) * 95 // 100)],
         longest=lengths[-1],
+        evaluated=evaluated_at_most(max(n for n, _ in held_out), max(answer for _, answer in held_out)),
     )
 
 
-def _weighted(lengths: Sequence[int], weight: float) -> Iterator[int]:
+_Row = tuple[int, int]
+"""Tokens of a row, and of its answer."""
+
+
+def _weighted(rows: Sequence[_Row], weight: float) -> Iterator[_Row]:
     """As many of them as training goes through, spread over short and long ones."""
-    count = round(len(lengths) * weight)
-    return (lengths[i * len(lengths) // count] for i in range(count))
+    count = round(len(rows) * weight)
+    return (rows[i * len(rows) // count] for i in range(count))
 
 
-def _usable_lengths(path: Path, max_length: int) -> list[int]:
-    """Of the rows that training would not skip, in order of length; of a folder from the hub, of all its files."""
+def _usable_rows(path: Path, max_length: int) -> list[_Row]:
+    """Those that training would not skip, in order of length; of a folder from the hub, of all its files."""
     files = sorted(p for p in path.rglob("[!.]*") if p.is_file()) if path.is_dir() else [path]
-    found = [length for file in files for length in _lengths(file)]
+    found = [row for file in files for row in _rows(file)]
     if not found:
         raise DatasetInvalidError(f"{path}: is empty; write one JSON object a line")
-    lengths = sorted(n for n in found if n <= max_length)
-    if not lengths:
+    rows = sorted((length, answer) for length, answer in found if length <= max_length)
+    if not rows:
         raise DatasetInvalidError(
             f"{path}: all {len(found)} rows are over dataset.maxLength {max_length}, the shortest has about "
-            f"{min(found)} tokens; write a larger maxLength",
+            f"{min(found)[0]} tokens; write a larger maxLength",
         )
-    return lengths
+    return rows
 
 
-def _lengths(path: Path) -> Iterator[int]:
+def _rows(path: Path) -> Iterator[_Row]:
     if path.suffix.lower() not in LINES:
         raise DatasetInvalidError(
             f"{path}: row lengths are estimated from JSON Lines alone while the model isn't here; write its rows into "
@@ -81,11 +95,16 @@ def _lengths(path: Path) -> Iterator[int]:
         with path.open(encoding="utf-8-sig") as f:
             for number, line in enumerate(f, start=1):
                 if line.strip():
-                    yield TEMPLATE_TOKENS + _longest(_row(path, number, line)) // CHARACTERS_A_TOKEN
+                    row = _row(path, number, line)
+                    yield _tokens(_longest(row)), _tokens(_answer(row))
     except OSError as e:
         raise DatasetInvalidError(f"{path}: can't be read: {e.strerror}; write the path of a .jsonl file") from e
     except UnicodeDecodeError as e:
         raise DatasetInvalidError(f"{path}: is not UTF-8; save it as UTF-8") from e
+
+
+def _tokens(characters: int) -> int:
+    return TEMPLATE_TOKENS + characters // CHARACTERS_A_TOKEN
 
 
 def _row(path: Path, number: int, line: str) -> dict[str, Any]:
@@ -107,6 +126,16 @@ def _longest(row: dict[str, Any]) -> int:
         return _characters(row)
     shared = {key: value for key, value in row.items() if key not in PAIR}
     return _characters(shared) + max(_characters(row[key]) for key in PAIR)
+
+
+def _answer(row: dict[str, Any]) -> int:
+    """Characters of a row's answer: from the first that an assistant gives; all of a row whose shape isn't known."""
+    found = [_characters(row[key]) for key in ANSWERS if key in row]
+    if found:
+        return max(found)
+    turns = next((row[key] for key in TURNS if isinstance(row.get(key), list)), ())
+    said = [i for i, t in enumerate(turns) if isinstance(t, dict) and ANSWERING & {t.get("role"), t.get("from")}]
+    return _characters(turns[said[0] :]) if said else _longest(row)
 
 
 def _characters(value: Any) -> int:

@@ -100,7 +100,7 @@ def _ways(question: Question, workload: Workload, places: _Settings) -> Iterator
     """Each count and strategy with the least that it needs."""
     kind = question.spec.hardware.accelerator or Accelerator.GPU
     for nodes, devices in _counts(question, kind):
-        for stage, offload in strategies(workload.method, kind, nodes * devices):
+        for stage, offload in strategies(workload.method, kind, nodes * devices, undivided=workload.eight_bit):
             place, setting = places[nodes, devices, stage, offload]
             yield place, setting, total_of(workload, setting)
 
@@ -165,7 +165,7 @@ def _set(
         devices_per_node=devices,
         precision=resolve_precision(training.precision, node_class.device) or PrecisionUsed.FP32,
     )
-    return place, least_setting(place, question.data.longest, training.batch_size)
+    return place, least_setting(place, question.data.longest, training.batch_size, question.data.evaluated)
 
 
 def _hardware(question: Question, shape: Shape) -> Hardware:

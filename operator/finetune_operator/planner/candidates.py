@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Final, NamedTuple
 
-from finetune_operator.api.spec import Accelerator, Hardware, Method
+from finetune_operator.api.spec import Accelerator, Hardware, Method, OptimizerChoice
 from finetune_operator.api.status import Offload
 from finetune_operator.planner.capacity import Capacity, NodeClass
 from finetune_operator.planner.naming import class_order, class_tags, devices_name, strategy_name
@@ -38,6 +38,9 @@ QUANTIZED_TOGETHER: Final = ((0, Offload.NONE), (3, Offload.NONE))
 CPU_ONLY: Final = ((0, Offload.NONE),)
 """On a CPU there is nothing to offload to."""
 
+UNDIVIDED: Final = ((0, Offload.NONE),)
+"""With moments in 8 bits, whose blocks are those of whole tensors: nobody divides them or steps on them in RAM."""
+
 
 class Candidate(NamedTuple):
     """One way, not judged yet; a plain tuple, since planning makes thousands."""
@@ -56,7 +59,12 @@ class Candidate(NamedTuple):
         return self.nodes * self.devices_per_node
 
 
-def enumerate_candidates(method: Method | None, hardware: Hardware, capacity: Capacity) -> tuple[Candidate, ...]:
+def enumerate_candidates(
+    method: Method | None,
+    hardware: Hardware,
+    capacity: Capacity,
+    optimizer: OptimizerChoice = OptimizerChoice.ADAMW,
+) -> tuple[Candidate, ...]:
     """All candidates; what the job fixes is fixed, even where there isn't enough of it.
 
     Their order doesn't depend on that of the classes.
@@ -70,7 +78,9 @@ def enumerate_candidates(method: Method | None, hardware: Hardware, capacity: Ca
             Candidate(f"{strategy}-{name}", chosen, stage, offload, node_class, nodes, devices)
             for chosen in ordered
             for name, node_class, nodes, devices in shapes
-            for strategy, stage, offload in _named(chosen, node_class.device.accelerator, nodes * devices > 1)
+            for strategy, stage, offload in _named(
+                chosen, node_class.device.accelerator, nodes * devices > 1, optimizer is OptimizerChoice.ADAMW_8BIT
+            )
         ]
     )
 
@@ -85,8 +95,12 @@ def _shapes(hardware: Hardware, capacity: Capacity) -> Iterator[tuple[str, NodeC
                 yield devices_name(counts, tag, kind), node_class, *counts
 
 
-def strategies(method: Method, kind: Accelerator, world: int) -> Sequence[tuple[int, Offload]]:
-    """ZeRO stages and offloads for so many devices of a kind, the plainest first."""
+def strategies(
+    method: Method, kind: Accelerator, world: int, *, undivided: bool = False
+) -> Sequence[tuple[int, Offload]]:
+    """ZeRO stages and offloads for so many devices of a kind, the plainest first; of undivided state there is one."""
+    if undivided:
+        return UNDIVIDED
     if kind is Accelerator.CPU:
         return CPU_ONLY
     if method is Method.FULL:
@@ -97,9 +111,14 @@ def strategies(method: Method, kind: Accelerator, world: int) -> Sequence[tuple[
 
 
 @cache
-def _named(method: Method, kind: Accelerator, together: bool) -> tuple[tuple[str, int, Offload], ...]:  # noqa: FBT001  a key
+def _named(
+    method: Method,
+    kind: Accelerator,
+    together: bool,  # noqa: FBT001  a key
+    undivided: bool,  # noqa: FBT001  likewise
+) -> tuple[tuple[str, int, Offload], ...]:
     """The same with what ids call them."""
-    found = strategies(method, kind, 2 if together else 1)
+    found = strategies(method, kind, 2 if together else 1, undivided=undivided)
     return tuple((strategy_name(method, stage, offload), stage, offload) for stage, offload in found)
 
 

@@ -25,7 +25,7 @@ from finetune_operator.planner.solver import (
     solutions_of,
     usable_bytes,
 )
-from finetune_operator.planner.states import ELEMENT_BYTES, Sharding, optimizer_bytes
+from finetune_operator.planner.states import ELEMENT_BYTES, Sharding, state_bytes
 from finetune_operator.planner.workload import Workload
 from finetune_operator.units import MIB, Bytes, gib
 
@@ -391,7 +391,7 @@ def _written(workload: Workload, sharding: Sharding) -> tuple[int, int]:
 def _engine_bytes(workload: Workload, sharding: Sharding) -> int:
     """DeepSpeed's own part of a checkpoint: optimizer state, and what it trains once more below ZeRO-3."""
     element, a = ELEMENT_BYTES[sharding.precision], workload.architecture
-    state = optimizer_bytes(sharding) * workload.trainable
+    state = state_bytes(workload, sharding)
     if sharding.stage == 3:
         return state
     # frozen weights are left out by name, and a tied table has two names of which one is

@@ -1,12 +1,14 @@
-"""How one plan's memory adds up: each component as a sum in words and numbers."""
+"""How one plan's memory adds up: each component as a sum in words and numbers; and how its rows lie."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from finetune_operator.api.spec import Accelerator, FineTuneJobSpec, Method
 from finetune_operator.api.status import Checkpointing, Offload
 from finetune_operator.planner.activations import HALF, WIDE
 from finetune_operator.planner.architecture import Norm, read_architecture
-from finetune_operator.planner.facts import Facts
+from finetune_operator.planner.evaluation import evaluation_of
+from finetune_operator.planner.facts import DatasetFacts, Facts
 from finetune_operator.planner.head import CPU_TILE_BYTES, TILE_TOKENS, head_copy_bytes, tile_columns
 from finetune_operator.planner.memory import (
     ALLOCATOR_SHARE,
@@ -14,16 +16,17 @@ from finetune_operator.planner.memory import (
     PROCESS,
     TURING_CONTEXT,
     Peak,
-    heap_bytes,
+    highest_of,
     layer_bytes,
     merged_bytes,
-    moments,
     working_activations,
 )
 from finetune_operator.planner.plan import Plan, PrecisionUsed
+from finetune_operator.planner.question import recipe_of
+from finetune_operator.planner.row_sentences import tell_rows
 from finetune_operator.planner.sentences import plural, share
 from finetune_operator.planner.setting import DRIVER_CONTEXT, Setting
-from finetune_operator.planner.states import ELEMENT_BYTES, Sharding, device_states, optimizer_bytes
+from finetune_operator.planner.states import ELEMENT_BYTES, Sharding, optimizer_bytes
 from finetune_operator.planner.workload import Workload, read_workload
 from finetune_operator.units import Bytes, gib, human_count
 
@@ -40,11 +43,15 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """A plan's memory, line by line; the lines add up to what one device must hold."""
+    """A plan's memory, line by line; the lines add up to what one device must hold. And how rows lie in its passes."""
 
     peak: str
     """When it is highest."""
     lines: tuple[Line, ...]
+    phases: Mapping[str, Bytes]
+    """What a device has to have in each phase that a run measures."""
+    rows: str
+    """How rows of a step lie in its forward passes, and why."""
     host: Line | None
     """RAM of a node; None for a CPU, whose RAM is the device's memory."""
 
@@ -69,11 +76,12 @@ class _Known:
 
 def explain(plan: Plan, spec: FineTuneJobSpec, facts: Facts) -> Explanation:
     """The arithmetic of a plan that was made from that job and those facts."""
-    workload = read_workload(read_architecture(facts.model.config), plan.method, spec.adapter, spec.objective)
-    setting = setting_of(plan, facts.dataset.longest)
-    found = moments(workload, setting, device_states(workload, setting.sharding))
-    peak = max(found, key=lambda name: found[name])
-    known = _Known(plan=plan, workload=workload, setting=setting, peak=peak)
+    architecture = read_architecture(facts.model.config)
+    recipe = recipe_of(spec, architecture, facts.dataset)
+    workload = read_workload(architecture, plan.method, spec.adapter, spec.objective, recipe)
+    setting = setting_of(plan, facts.dataset)
+    known = _Known(plan=plan, workload=workload, setting=setting, peak=highest_of(workload, setting))
+    peak = known.peak
     formulas = {
         "weights": _weights(known),
         "gradients": _gradients(known),
@@ -89,20 +97,22 @@ def explain(plan: Plan, spec: FineTuneJobSpec, facts: Facts) -> Explanation:
         for name, count in plan.memory.components().items()
         if count
     )
-    return Explanation(peak=peak.value, lines=lines, host=_host(known))
+    rows = tell_rows(spec, architecture.family, facts.dataset, plan)
+    return Explanation(peak=peak.value, lines=lines, phases=plan.phases, rows=rows, host=_host(known))
 
 
-def setting_of(plan: Plan, longest: int) -> Setting:
+def setting_of(plan: Plan, data: DatasetFacts) -> Setting:
     """The setting that a plan's memory was estimated for."""
     return Setting(
         accelerator=plan.node_class.device.accelerator,
-        sharding=Sharding(plan.zero_stage, plan.offload, plan.world, plan.precision, whole=True),
+        sharding=Sharding(plan.zero_stage, plan.offload, plan.world, plan.precision),
         ranks_per_node=plan.devices_per_node,
         micro_batch=plan.micro_batch,
-        length=longest,
+        length=data.longest,
         accumulation=plan.accumulation,
         checkpointing=plan.checkpointing,
         context=DRIVER_CONTEXT if plan.node_class.device.bf16 else TURING_CONTEXT,
+        evaluated=data.evaluated,
     )
 
 
@@ -116,6 +126,8 @@ def _shared(known: _Known, from_stage: int) -> str:
 def _weights(known: _Known) -> str:
     w = known.workload
     own = human_count(w.trainable)
+    if known.peak is Peak.EVALUATION and w.method is not Method.FULL:
+        return f"{_frozen(known)}; the adapter's {own} x {WIDE} bytes, as it is loaded for use"
     if not w.frozen:
         return f"{own} parameters x {known.element} bytes{_shared(known, 3)}"
     if w.method is Method.FULL:
@@ -123,10 +135,20 @@ def _weights(known: _Known) -> str:
     if not w.quantised:
         what = f"{human_count(w.frozen)} frozen and {own} adapter"
         return f"{what} parameters x {known.element} bytes{_shared(known, 3)}"
-    packed = f"{human_count(w.quantised)} in 4 bits x {w.recipe.quantised_bytes:.4f} bytes"
+    packed = _packed(w)
     plain = f"{human_count(w.frozen - w.quantised)} not quantised and {own} adapter x {known.element} bytes"
     shared = _shared(known, 3)
     return f"({packed}; {plain}){shared}" if shared else f"{packed}; {plain}"
+
+
+def _packed(workload: Workload) -> str:
+    return f"{human_count(workload.quantised)} in 4 bits x {workload.recipe.quantised_bytes:.4f} bytes"
+
+
+def _frozen(known: _Known) -> str:
+    w = known.workload
+    plain = f"{human_count(w.frozen - w.quantised)} frozen parameters x {known.element} bytes"
+    return f"{_packed(w)}; {plain}" if w.quantised else plain
 
 
 def _gradients(known: _Known) -> str:
@@ -147,6 +169,12 @@ def _gradients(known: _Known) -> str:
 
 
 def _optimizer(known: _Known) -> str:
+    if known.workload.eight_bit:
+        w, copy = known.workload, "" if known.plan.precision is PrecisionUsed.FP32 else "32-bit copy, and "
+        wide = f"; {human_count(w.wide_moments)} of them in 32 bits" if w.wide_moments else ""
+        return (
+            f"{human_count(w.trainable)} trainable: {copy}AdamW's two moments in 8 bits with a scale for each 256{wide}"
+        )
     each = optimizer_bytes(known.setting.sharding)
     parts = "AdamW's two moments" if each == 8 else "32-bit copy and AdamW's two moments"
     return f"{human_count(known.workload.trainable)} trainable x {each} bytes ({parts}){_shared(known, 1)}"
@@ -154,6 +182,8 @@ def _optimizer(known: _Known) -> str:
 
 def _activations(known: _Known) -> str:
     s, w = known.setting, known.workload
+    if known.peak is Peak.EVALUATION:
+        return _evaluated(known)
     if known.peak is Peak.GENERATION:
         return f"keys and values of {plural(s.micro_batch, 'row')} of {s.length} tokens that the model writes"
     kept = _kept(known)
@@ -162,17 +192,27 @@ def _activations(known: _Known) -> str:
     return f"{kept}{_working(known)}" if known.peak is Peak.BACKWARD else kept
 
 
+def _evaluated(known: _Known) -> str:
+    """What held-out rows take."""
+    rows = known.setting.evaluated
+    if rows is None:
+        raise ValueError("nothing is evaluated")
+    passed = evaluation_of(known.workload, known.setting.sharding, rows).passed
+    cached = f"keys and values of {plural(rows.answering, 'answer')} of up to {rows.reach} tokens: {gib(passed.cache)}"
+    through = f"held-out rows of {rows.tokens} tokens together through one layer at a time, of which nothing stays"
+    return f"{through}; {cached}" if passed.cache else through
+
+
 def _kept(known: _Known) -> str:
     """What all layers keep for the backward pass."""
     s, w = known.setting, known.workload
-    rows = f"{plural(s.micro_batch * w.sequences, 'row')} of {s.length} tokens"
+    kind = "line" if w.recipe.packed else "row"
+    rows = f"{plural(s.micro_batch * w.sequences, kind)} of {s.length} tokens"
     if s.checkpointing is not Checkpointing.NONE:
         each = human_count(known.element * w.architecture.hidden)
         return f"{rows} x {w.architecture.layers} layers' inputs of {each} bytes a token"
     tokens = s.tokens * w.sequences
-    each_kind = (
-        f"{c.layers} layers x {human_count(layer_bytes(c, s, w.sequences) // tokens)} bytes a token" for c in w.costs
-    )
+    each_kind = (f"{c.layers} layers x {human_count(layer_bytes(w, c, s) // tokens)} bytes a token" for c in w.costs)
     return f"{rows} x {' and '.join(each_kind)}"
 
 
@@ -194,6 +234,9 @@ def _logits(known: _Known) -> str:
     tokens = s.tokens * known.workload.sequences
     full = known.workload.method is Method.FULL
     head = f"{human_count(a.vocab)} entries x {human_count(a.hidden)}"
+    if known.peak is Peak.EVALUATION and s.evaluated is not None:
+        asked = f"{s.evaluated.positions} positions of answers, of which {s.evaluated.targets} are judged"
+        return f"{asked}, x {human_count(a.vocab)} entries"
     if known.peak is not Peak.LOSS:
         return f"the output head's own gradient: {head} x {known.element} bytes"
     on_cpu = s.accelerator is Accelerator.CPU
@@ -213,15 +256,13 @@ def _row_bytes(known: _Known) -> int:
 
 def _gathered(known: _Known) -> str:
     if known.peak is Peak.LOADING:
-        return (
-            "the rest of the weights, which every device holds as a whole before they are divided, and to be evaluated"
-        )
+        return "the rest of the weights, which every device rounds to 4 bits, and holds before they are divided"
     return f"weights gathered for the layers at work, at most about 1.0 B x {known.element} bytes, and the embeddings"
 
 
 def _context(known: _Known) -> str:
     if known.setting.accelerator is Accelerator.CPU:
-        heap = gib(heap_bytes(known.workload, known.setting))
+        heap = gib(known.plan.memory.context - PROCESS)
         return f"{gib(PROCESS)} for Python, torch and what stands on them, {heap} that the heap keeps of freed tensors"
     links = f", {gib(COLLECTIVES)} for NCCL" if known.plan.world > 1 else ""
     return (
@@ -230,9 +271,12 @@ def _context(known: _Known) -> str:
 
 
 def _read(known: _Known) -> str:
-    if known.plan.precision is PrecisionUsed.BF16 or known.workload.quantised:
-        return "a tensor each, the largest,"
-    return f"the model each, converted to {known.plan.precision.value},"
+    w = known.workload
+    if known.plan.precision is not PrecisionUsed.BF16 and not w.quantised:
+        return f"the model each, converted to {known.plan.precision.value},"
+    if not w.quantised and any(g.feed_forward.expert_parameters for g in w.architecture.groups):
+        return "all routed experts each, put together, and the largest tensor"
+    return "a tensor each, the largest,"
 
 
 def _host(known: _Known) -> Line | None:

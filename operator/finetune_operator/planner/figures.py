@@ -27,10 +27,11 @@ def figures_of(workload: Workload, setting: Setting, memory: MemoryEstimate, fre
     """What a run of that setting shows on a device of which so many bytes are free."""
     allocated = memory.device_total - memory.context
     if setting.accelerator is Accelerator.CPU:
-        held = allocated + heap_bytes(workload, setting)
+        held = min(memory.device_total, allocated + heap_bytes(workload, setting))
         return Figures(Bytes(allocated), Bytes(held), memory.device_total)
     states = device_states(workload, setting.sharding)
-    reserved = reserved_bytes(workload, setting, states, moments(workload, setting, states))
+    trained = reserved_bytes(workload, setting, states, moments(workload, setting, states))
+    reserved = max(allocated, trained)
     process = process_bytes(reserved, allocated, setting, free)
     outside = process_bytes(0, 0, setting)
     return Figures(Bytes(allocated), Bytes(max(allocated, min(reserved, process - outside))), Bytes(process))

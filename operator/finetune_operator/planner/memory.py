@@ -9,6 +9,7 @@ from finetune_operator.api.spec import Accelerator, Objective
 from finetune_operator.api.status import Checkpointing, Offload
 from finetune_operator.planner.activations import HALF, WIDE, TokenCost
 from finetune_operator.planner.deferred import Remembered
+from finetune_operator.planner.evaluation import Evaluation, evaluation_of
 from finetune_operator.planner.head import embedding_gradient_bytes, head_gradient_bytes, logits_bytes, tile_bytes
 from finetune_operator.planner.plan import MemoryEstimate, PrecisionUsed
 from finetune_operator.planner.setting import Cut, Setting
@@ -35,6 +36,11 @@ the C library's heap, and compiled kernels for each length. Measured, over 96 an
 
 CPU_HEAP_LIMIT: Final = 2 * GIB
 """No more is expected of that: the largest blocks, over 32 MiB, always go back, and oneDNN keeps 1024 kernels."""
+
+
+MOMENTS_AT_WORK: Final = 20
+"""Bytes an element of the tensor that bitsandbytes steps on, on a CPU, where no kernel of its works in place: both
+moments, the gradient and two quotients in 32 bits (its source, 0.50.2); a GPU needs none."""
 
 
 class Passing(NamedTuple):
@@ -73,7 +79,7 @@ class Peak(StrEnum):
     """The moments that can be the highest, in the order in which they come."""
 
     LOADING = "loading"
-    """Every device holds all weights before ZeRO-3 divides them, and when held-out rows are evaluated."""
+    """Every device rounds all weights to 4 bits, and holds them before ZeRO-3 divides them."""
     GENERATION = "generation"
     """The model answers by itself, and keeps keys and values of all tokens."""
     FORWARD = "forward pass"
@@ -85,10 +91,47 @@ class Peak(StrEnum):
     GRADIENTS = "end of the backward pass"
     """No activations any more, all gradients."""
     STEP = "optimizer step"
+    EVALUATION = "evaluation"
+    """Held-out rows go through the base model or the result, before or after training."""
+
+
+IN_TRAINING: Final = tuple(p for p in Peak if p is not Peak.EVALUATION)
+"""Those of one optimizer step, and what comes before the first."""
+
+TRAINED: Final = {
+    "forward": (Peak.FORWARD, Peak.LOSS),
+    "backward": (Peak.BACKWARD, Peak.GRADIENTS),
+    "step": (Peak.STEP,),
+}
+"""Phases of a step that the trainer measures."""
 
 
 def estimate(workload: Workload, setting: Setting) -> MemoryEstimate:
-    """The peak of one device by component; the components add up to it exactly."""
+    """The peak of one device by component, in training or in an evaluation; they add up to it exactly."""
+    trained, evaluated = training_memory(workload, setting), evaluation_memory(workload, setting)
+    return trained if evaluated is None or evaluated.device_total <= trained.device_total else evaluated
+
+
+def evaluation_memory(workload: Workload, setting: Setting) -> MemoryEstimate | None:
+    """The highest moment of evaluating; None where nothing is evaluated."""
+    if setting.evaluated is None:
+        return None
+    found, none = evaluation_of(workload, setting.sharding, setting.evaluated), Bytes(0)
+    return MemoryEstimate(
+        weights=Bytes(found.weights),
+        gradients=none,
+        optimizer=none,
+        activations=Bytes(found.passed.activations + found.passed.cache),
+        logits=Bytes(found.passed.logits),
+        buckets=none,
+        gathered=Bytes(found.gathered),
+        context=Bytes(_evaluation_context(setting, found)),
+        host=Bytes(host_of(workload, setting)),
+    )
+
+
+def training_memory(workload: Workload, setting: Setting) -> MemoryEstimate:
+    """The highest moment of training."""
     known = device_states(workload, setting.sharding)
     passing = _passing_of(workload, setting)
     peak = max(_moments(known, passing, setting.accumulation))
@@ -114,20 +157,53 @@ def device_bytes(workload: Workload, setting: Setting, states: States, cut: Cut)
 def device_needs(workload: Workload, setting: Setting, states: States) -> Callable[[Cut], int]:
     """The same for any way to cut the rows: what doesn't depend on it is found once."""
     passings, state = _passings_of(workload, setting), states.weights + states.optimizer
+    least = _evaluation_bytes(workload, setting)
 
     def need(cut: Cut) -> int:
         micro_batch, accumulation, checkpointing = cut
         passing = passings[micro_batch, accumulation > 1, checkpointing]
         rest = state + max(_totals(states, passing, accumulation))
-        return rest + _context(setting, passing, rest)
+        return max(least, rest + _context(setting, passing, rest))
 
     return need
+
+
+def _evaluation_bytes(workload: Workload, setting: Setting) -> int:
+    if setting.evaluated is None:
+        return 0
+    found = evaluation_of(workload, setting.sharding, setting.evaluated)
+    return found.total + _evaluation_context(setting, found)
+
+
+def _evaluation_context(setting: Setting, found: Evaluation) -> int:
+    if setting.accelerator is Accelerator.CPU:
+        return PROCESS + min(CPU_HEAP_LIMIT, round(CPU_HEAP_SHARE * found.passed.total))
+    return context_bytes(setting, found.total)
+
+
+def phases_of(workload: Workload, setting: Setting) -> dict[str, int]:
+    """What a device has to have in each phase of a run, as the trainer calls the phases it measures."""
+    states, passing = device_states(workload, setting.sharding), _passing_of(workload, setting)
+    found = moments(workload, setting, states)
+    state = states.weights + states.optimizer
+    highest = {name: state + max(found[p].total for p in peaks) for name, peaks in TRAINED.items()}
+    phases = {name: rest + _context(setting, passing, rest) for name, rest in highest.items()}
+    evaluated = _evaluation_bytes(workload, setting)
+    return {"baseline": evaluated, **phases, "tuned": evaluated} if evaluated else phases
+
+
+def highest_of(workload: Workload, setting: Setting) -> Peak:
+    """When a device holds most."""
+    found = moments(workload, setting, device_states(workload, setting.sharding))
+    if _evaluation_bytes(workload, setting) > training_memory(workload, setting).device_total:
+        return Peak.EVALUATION
+    return max(found, key=lambda name: found[name])
 
 
 def moments(workload: Workload, setting: Setting, states: States) -> dict[Peak, Moment]:
     """What is there at each moment."""
     passing = _passing_of(workload, setting)
-    return dict(zip(Peak, _moments(states, passing, setting.accumulation), strict=True))
+    return dict(zip(IN_TRAINING, _moments(states, passing, setting.accumulation), strict=True))
 
 
 def _moments(states: States, passing: Passing, accumulation: int) -> tuple[Moment, ...]:
@@ -213,7 +289,7 @@ def _passing(workload: Workload, rows: _Rows, shape: _Shape) -> Passing:
         merged=merged_bytes(workload),
         head=head_gradient_bytes(workload, setting),
         second=embedding_gradient_bytes(workload, setting),
-        heap=heap_bytes(workload, setting) if rows.accelerator is Accelerator.CPU else 0,
+        heap=heap_bytes(workload, setting) + moments_at_work(workload) if rows.accelerator is Accelerator.CPU else 0,
     )
 
 
@@ -230,14 +306,20 @@ def host_of(workload: Workload, setting: Setting) -> int:
     return host_bytes(workload, setting.sharding, setting.ranks_per_node, accumulates=setting.accumulation > 1)
 
 
-def layer_bytes(cost: TokenCost, setting: Setting, sequences: int = 1) -> int:
+def is_masked(workload: Workload, setting: Setting) -> bool:
+    """Whether attention gets a mask: rows of different lengths are padded, or lie end to end."""
+    return workload.recipe.packed or setting.padded(workload.sequences)
+
+
+def layer_bytes(workload: Workload, cost: TokenCost, setting: Setting) -> int:
     """What one layer keeps of a micro-batch for its backward pass."""
+    sequences = workload.sequences
     element = ELEMENT_BYTES[setting.sharding.precision]
     # CUDA's dropout keeps a mask of bytes, the CPU's one in the arithmetic of the run
     mask = element if setting.accelerator is Accelerator.CPU else 1
     token = cost.fixed_bytes + element * cost.elements + (element + mask) * cost.dropped + cost.scores * setting.length
-    if setting.padded(sequences) and cost.fused_attention:
-        # rows of different lengths are padded, and attention gets a mask with a value for each pair of tokens
+    if is_masked(workload, setting) and cost.fused_attention:
+        # the mask has a value for each pair of tokens
         token += element * (cost.masked + setting.length)
     return token * setting.tokens * sequences
 
@@ -247,9 +329,9 @@ def kept_activations(workload: Workload, setting: Setting) -> int:
     sequences = workload.sequences
     tokens = setting.tokens * sequences
     # one mask of a byte for each pair of tokens is shared by all layers
-    mask = setting.length * tokens if setting.padded(sequences) else 0
+    mask = setting.length * tokens if is_masked(workload, setting) else 0
     if setting.checkpointing is Checkpointing.NONE:
-        return mask + sum(c.layers * layer_bytes(c, setting, sequences) for c in workload.costs)
+        return mask + sum(c.layers * layer_bytes(workload, c, setting) for c in workload.costs)
     return mask + workload.architecture.layers * _residual_bytes(workload, setting) * tokens
 
 
@@ -275,7 +357,7 @@ def _working(workload: Workload, cost: TokenCost, setting: Setting) -> int:
         transient = max(transient, element * cost.multiplied * tokens + HALF * workload.unpacked)
     if setting.checkpointing is Checkpointing.NONE:
         return transient
-    return layer_bytes(cost, setting, workload.sequences) + transient
+    return layer_bytes(workload, cost, setting) + transient
 
 
 def cache_bytes(workload: Workload, setting: Setting) -> int:
@@ -296,6 +378,11 @@ def heap_bytes(workload: Workload, setting: Setting) -> int:
     """What a CPU's process keeps of what it has freed."""
     passing = kept_activations(workload, setting) + tile_bytes(workload, setting)
     return min(CPU_HEAP_LIMIT, round(CPU_HEAP_SHARE * passing))
+
+
+def moments_at_work(workload: Workload) -> int:
+    """What bitsandbytes takes on a CPU to step on one tensor."""
+    return MOMENTS_AT_WORK * workload.largest_trained if workload.eight_bit else 0
 
 
 def _context(setting: Setting, passing: Passing, rest: int) -> int:

@@ -94,6 +94,11 @@ class Plan:
     accumulation: int
     checkpointing: Checkpointing
     memory: MemoryEstimate
+    """At the highest moment of all."""
+    training: MemoryEstimate
+    """At the highest moment of training: what a run's own measurement is held against."""
+    phases: Mapping[str, Bytes] = field(hash=False)
+    """What a device has to have in each phase that a run measures."""
     allocated: Bytes
     """Tensors on one device at the peak, as torch counts them: what the estimate says without its context."""
     reserved: Bytes

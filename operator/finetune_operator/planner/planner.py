@@ -14,6 +14,7 @@ from finetune_operator.planner.dominance import Contender, contend
 from finetune_operator.planner.facts import Facts
 from finetune_operator.planner.figures import figures_of
 from finetune_operator.planner.limits import hourly_cost
+from finetune_operator.planner.memory import evaluation_memory, phases_of, training_memory
 from finetune_operator.planner.plan import Advice, Plan, PlanSet, Rejection
 from finetune_operator.planner.question import Question, pose
 from finetune_operator.planner.ranking import rank
@@ -66,7 +67,7 @@ def plan(spec: FineTuneJobSpec, facts: Facts, capacity: Capacity) -> PlanSet:
     """
     question = pose(spec, facts, capacity)
     advice = prepare_advice(question)
-    candidates = enumerate_candidates(spec.method, spec.hardware, capacity)
+    candidates = enumerate_candidates(spec.method, spec.hardware, capacity, spec.training.optimizer)
     verdicts = judge_all(question, candidates)
     viable = [v.sizing for v in verdicts if v.objection is None and v.sizing is not None]
     sizings = {s.candidate.id: s for s in viable}
@@ -129,7 +130,8 @@ def _contender(sizing: Sizing) -> Contender:
 def _plan(question: Question, sizing: Sizing) -> Plan:
     candidate, workload, sized = sizing.candidate, sizing.workload, sizing.sized
     free = candidate.node_class.device.free
-    memory = sized.memory
+    training, evaluation = training_memory(workload, sized.setting), evaluation_memory(workload, sized.setting)
+    memory = max((m for m in (training, evaluation) if m is not None), key=lambda m: m.device_total)
     figures = figures_of(workload, sized.setting, memory, free)
     return Plan(
         id=candidate.id,
@@ -144,6 +146,8 @@ def _plan(question: Question, sizing: Sizing) -> Plan:
         accumulation=sized.setting.accumulation,
         checkpointing=sized.setting.checkpointing,
         memory=memory,
+        training=training,
+        phases={name: Bytes(count) for name, count in phases_of(workload, sized.setting).items()},
         allocated=figures.allocated,
         reserved=figures.reserved,
         process=figures.process,

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from finetune_operator.api.spec import FineTuneJobSpec, Method, Objective
+from finetune_operator.api.spec import FineTuneJobSpec, Method, Objective, Packing
 from finetune_operator.exceptions import DatasetInvalidError, InvalidManifestError
 from finetune_operator.planner.architecture import Architecture, read_architecture
 from finetune_operator.planner.capacity import Capacity
 from finetune_operator.planner.facts import DatasetFacts, Facts
+from finetune_operator.planner.families.leaking import LEAKING
 from finetune_operator.planner.families.unscored import UNSCORED
+from finetune_operator.planner.recipe import Recipe, our_recipe
 from finetune_operator.planner.workload import Workload, workload_of
 from finetune_operator.units import Bytes
 
@@ -46,14 +48,40 @@ def pose(spec: FineTuneJobSpec, facts: Facts, capacity: Capacity) -> Question:
     _hold_length(spec, architecture, facts.dataset)
     _hold_scorable(spec, facts)
     methods = tuple(Method) if spec.method is None else (spec.method,)
+    _hold_packing(spec, architecture)
+    recipe = recipe_of(spec, architecture, facts.dataset)
     return Question(
         spec=spec,
         architecture=architecture,
         data=facts.dataset,
         weight_bytes=facts.model.weight_bytes,
         capacity=capacity,
-        workloads={m: workload_of(architecture, m, spec.adapter, spec.objective) for m in methods},
+        workloads={m: workload_of(architecture, m, spec.adapter, spec.objective, recipe) for m in methods},
     )
+
+
+def recipe_of(spec: FineTuneJobSpec, architecture: Architecture, data: DatasetFacts) -> Recipe:
+    """How the trainer runs the job: with rows end to end wherever it may, and the model keeps them apart."""
+    return our_recipe(spec.training.optimizer, packed=kept_unpacked(spec, architecture.family, data) is None)
+
+
+def kept_unpacked(spec: FineTuneJobSpec, family: str, data: DatasetFacts) -> str | None:
+    """Why rows don't lie end to end; None where they do."""
+    if spec.objective is not Objective.SFT:
+        return f"with {spec.objective.value} they aren't laid end to end"
+    if spec.training.packing is Packing.NEVER:
+        return "spec.training.packing is Never"
+    if family in LEAKING:
+        return f"in models of the family {family} rows of one line would see one another"
+    return None if data.rows > 1 else "there is one row"
+
+
+def _hold_packing(spec: FineTuneJobSpec, architecture: Architecture) -> None:
+    if spec.training.packing is Packing.BEST_FIT and architecture.family in LEAKING:
+        raise InvalidManifestError(
+            f"spec.training.packing: in models of the family {architecture.family} rows of one line would see one "
+            "another; write Auto or Never"
+        )
 
 
 def _hold_scorable(spec: FineTuneJobSpec, facts: Facts) -> None:

@@ -1,8 +1,10 @@
 """How a training stack runs a method: what memory depends on beside the sizes of model, batch and hardware."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
+
+from finetune_operator.api.spec import OptimizerChoice
 
 NF4_BYTES: Final = 0.5 + 4 / 64
 """Bytes of a weight in bitsandbytes' NF4: four bits, and a 32-bit scale for each block of 64."""
@@ -91,6 +93,8 @@ class Recipe:
     experts_apart: bool = False
     """Routed experts are linear modules of their own, one after the other (transformers before 5): quantisation
     reaches them, and modules whose class only derives from a linear one."""
+    packed: bool = False
+    """Rows of a step are laid end to end, and a mask keeps them apart; see Setting.packed for kernels without one."""
     repeats_keys: bool = False
     """Keys and values are repeated for every query head before attention."""
     joined_projections: bool = False
@@ -101,3 +105,18 @@ class Recipe:
 
 OURS: Final = Recipe()
 """Our trainer: TRL on DeepSpeed."""
+
+EIGHT_BIT: Final = replace(OURS, optimizer=Optimizer.ADAMW_8BIT)
+"""The same with bitsandbytes' optimizer."""
+
+PACKED: Final = replace(OURS, packed=True)
+"""The same where rows of a step lie end to end."""
+
+_PACKED_EIGHT_BIT: Final = replace(EIGHT_BIT, packed=True)
+
+
+def our_recipe(optimizer: OptimizerChoice, *, packed: bool = False) -> Recipe:
+    """What our trainer runs for a job."""
+    if optimizer is OptimizerChoice.ADAMW_8BIT:
+        return _PACKED_EIGHT_BIT if packed else EIGHT_BIT
+    return PACKED if packed else OURS

@@ -13,7 +13,7 @@ from finetune_operator.planner.capacity import NodeClass
 from finetune_operator.planner.checks import HOST_RESERVE, NEEDS_HARDWARE, Sizing, Verdict, judge
 from finetune_operator.planner.dominance import same_class
 from finetune_operator.planner.plan import Advice, Hardware, MemoryEstimate, Rejection, RejectionReason
-from finetune_operator.planner.question import Question
+from finetune_operator.planner.question import Question, recipe_of
 from finetune_operator.planner.sentences import plural
 from finetune_operator.planner.solver import Place, fits, is_tight, least_memory
 from finetune_operator.planner.workload import Workload, read_workload, workload_of
@@ -76,7 +76,8 @@ class Judged:
         if spec.method is None and spec.hardware.nodes is None and spec.hardware.devices_per_node is None:
             return
         question = _widen(self._question)
-        for other in enumerate_candidates(None, question.spec.hardware, question.capacity):
+        asked = question.spec
+        for other in enumerate_candidates(None, asked.hardware, question.capacity, asked.training.optimizer):
             if same_class(other.node_class, candidate.node_class) and other.id not in known:
                 yield judge(question, other)
 
@@ -85,8 +86,9 @@ def _widen(question: Question) -> Question:
     """The same question with the method and the number of devices left open."""
     spec, hardware = question.spec, question.spec.hardware
     free = AskedHardware.model_copy(hardware, update={"nodes": None, "devices_per_node": None})
+    recipe = recipe_of(spec, question.architecture, question.data)
     every = {
-        m: question.workloads.get(m) or workload_of(question.architecture, m, spec.adapter, spec.objective)
+        m: question.workloads.get(m) or workload_of(question.architecture, m, spec.adapter, spec.objective, recipe)
         for m in Method
     }
     return replace(question, spec=spec.model_copy(update={"method": None, "hardware": free}), workloads=every)
@@ -223,7 +225,8 @@ def _lighter(near: Near) -> Sizing | None:
 
 
 def _least(near: Near, workload: Workload, length: int) -> MemoryEstimate:
-    return least_memory(workload, near.place, length, near.question.spec.training.batch_size)
+    data, batch = near.question.data, near.question.spec.training.batch_size
+    return least_memory(workload, near.place, length, batch, data.evaluated.within(length))
 
 
 def _size(near: Near, memory: MemoryEstimate) -> str:

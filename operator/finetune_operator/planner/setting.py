@@ -4,6 +4,7 @@ from typing import Final, NamedTuple
 
 from finetune_operator.api.spec import Accelerator
 from finetune_operator.api.status import Checkpointing
+from finetune_operator.planner.facts import Evaluated
 from finetune_operator.planner.states import Sharding
 from finetune_operator.units import MIB
 
@@ -33,6 +34,8 @@ class Setting(NamedTuple):
     checkpointing: Checkpointing
     context: int = DRIVER_CONTEXT
     """What the driver takes of a device."""
+    evaluated: Evaluated | None = None
+    """How held-out rows are gone through before and after; None: they aren't."""
     packed: bool = False
     """Rows are laid end to end to the full length, so that no place is padded and attention needs no mask."""
 

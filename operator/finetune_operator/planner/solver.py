@@ -10,7 +10,7 @@ from finetune_operator.api.spec import Accelerator, PrecisionChoice
 from finetune_operator.api.status import Checkpointing, Offload
 from finetune_operator.planner.capacity import Device, NodeClass
 from finetune_operator.planner.deferred import Remembered
-from finetune_operator.planner.facts import DatasetFacts
+from finetune_operator.planner.facts import DatasetFacts, Evaluated
 from finetune_operator.planner.memory import (
     TURING_CONTEXT,
     context_bytes,
@@ -64,7 +64,7 @@ class Place:
     @property
     def sharding(self) -> Sharding:
         """How state is spread over them."""
-        return Sharding(self.stage, self.offload, self.world, self.precision, whole=True)
+        return Sharding(self.stage, self.offload, self.world, self.precision)
 
     @property
     def usable(self) -> int:
@@ -192,26 +192,29 @@ class _Layout(NamedTuple):
     """By cut and ranks a node."""
 
 
+_Rows = tuple[int, Evaluated | None]
+"""Tokens of the longest row, and how held-out rows are gone through."""
+
 _Share = tuple[int, Offload, int]
 """ZeRO stage, offload and number of devices."""
 
 
 @lru_cache(maxsize=512)
-def _layouts(workload: Workload, kind: Kind, length: int, batch: int) -> Remembered[_Share, _Layout]:
+def _layouts(workload: Workload, kind: Kind, rows: _Rows, batch: int) -> Remembered[_Share, _Layout]:
     """Those that were made; all kinds of nodes that a device's memory and speed tell apart add to them."""
-    return Remembered(partial(_lay_out, workload, kind, length, batch))
+    return Remembered(partial(_lay_out, workload, kind, rows, batch))
 
 
-def _lay_out(workload: Workload, kind: Kind, length: int, batch: int, share: _Share) -> _Layout:
-    sharding = Sharding(*share, kind.precision, whole=True)
+def _lay_out(workload: Workload, kind: Kind, rows: _Rows, batch: int, share: _Share) -> _Layout:
+    sharding, (length, evaluated) = Sharding(*share, kind.precision), rows
     cuts, states = _cuts(batch // sharding.world, length), device_states(workload, sharding)
     # one node stands for any number of them
-    one = _setting(kind.device, sharding, sharding.world, length, cuts[0])
+    one = _setting(kind.device, sharding, sharding.world, length, cuts[0], evaluated)
     needs = Remembered(device_needs(workload, one, states))
 
     def run(way: tuple[Cut, int]) -> _Run:
         cut, ranks = way
-        setting = _setting(kind.device, sharding, ranks, length, cut)
+        setting = _setting(kind.device, sharding, ranks, length, cut, evaluated)
         return _Run(setting, needs[cut], host_of(workload, setting))
 
     return _Layout(cuts, states.weights + states.optimizer, needs, Remembered(run))
@@ -231,7 +234,7 @@ class Solutions:
         """Begin with nothing solved."""
         self._workload = workload
         self._usable, self._roomy = usable_bytes(kind.device, kind.margin), TIGHT * kind.device.free
-        self._layouts = _layouts(workload, _measureless(kind), data.longest, batch)
+        self._layouts = _layouts(workload, _measureless(kind), (data.longest, data.evaluated), batch)
         self._course = Course(workload, kind.device, kind.precision, data, batch, epochs)
         self._found: dict[_Spread, Sized] = {}
 
@@ -301,15 +304,17 @@ def _search(tried: Sequence[_Tried], usable: int, roomy: float, needs: Mapping[C
     return best or small
 
 
-def least_memory(workload: Workload, place: Place, length: int, batch: int) -> MemoryEstimate:
+def least_memory(
+    workload: Workload, place: Place, length: int, batch: int, evaluated: Evaluated | None = None
+) -> MemoryEstimate:
     """What a place needs with rows of that length, one row at a time and checkpointing."""
-    return estimate(workload, least_setting(place, length, batch))
+    return estimate(workload, least_setting(place, length, batch, evaluated))
 
 
-def least_setting(place: Place, length: int, batch: int) -> Setting:
+def least_setting(place: Place, length: int, batch: int, evaluated: Evaluated | None = None) -> Setting:
     """That setting, whatever the workload."""
     cut = _cuts(batch // place.world, length)[0]
-    return _setting(place.node_class.device, place.sharding, place.devices_per_node, length, cut)
+    return _setting(place.node_class.device, place.sharding, place.devices_per_node, length, cut, evaluated)
 
 
 def total_of(workload: Workload, setting: Setting) -> int:
@@ -317,16 +322,18 @@ def total_of(workload: Workload, setting: Setting) -> int:
     return device_bytes(workload, setting, device_states(workload, setting.sharding), setting.cut)
 
 
-def settings_of(place: Place, length: int, batch: int) -> tuple[Setting, ...]:
+def settings_of(place: Place, length: int, batch: int, evaluated: Evaluated | None = None) -> tuple[Setting, ...]:
     """Every setting of a place; first the one that usually needs the least memory."""
-    device, ranks = place.node_class.device, place.devices_per_node
-    return tuple(_setting(device, place.sharding, ranks, length, cut) for cut in _cuts(batch // place.world, length))
+    device, ranks, cuts = place.node_class.device, place.devices_per_node, _cuts(batch // place.world, length)
+    return tuple(_setting(device, place.sharding, ranks, length, cut, evaluated) for cut in cuts)
 
 
-def _setting(device: Device, sharding: Sharding, ranks: int, length: int, cut: Cut) -> Setting:
+def _setting(
+    device: Device, sharding: Sharding, ranks: int, length: int, cut: Cut, evaluated: Evaluated | None
+) -> Setting:
     micro_batch, accumulation, checkpointing = cut
     kind, context = device.accelerator, _context(device)
-    return Setting(kind, sharding, ranks, micro_batch, length, accumulation, checkpointing, context)
+    return Setting(kind, sharding, ranks, micro_batch, length, accumulation, checkpointing, context, evaluated)
 
 
 def _context(device: Device) -> int:

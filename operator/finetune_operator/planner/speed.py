@@ -6,7 +6,7 @@ from functools import cache, lru_cache, partial
 from itertools import pairwise
 from typing import Final, Literal, NamedTuple
 
-from finetune_operator.api.spec import Accelerator, Method
+from finetune_operator.api.spec import Accelerator, Method, Objective
 from finetune_operator.api.status import Checkpointing, Offload
 from finetune_operator.planner.capacity import Device, NodeClass
 from finetune_operator.planner.deferred import Remembered
@@ -22,6 +22,7 @@ from finetune_operator.planner.efficiency import (
     Stack,
 )
 from finetune_operator.planner.facts import DatasetFacts
+from finetune_operator.planner.lines import lay_out
 from finetune_operator.planner.links import CPU_BANDWIDTH, HOST_LINK, RAM_BANDWIDTH, between, gpu_rates
 from finetune_operator.planner.plan import Interval, PrecisionUsed
 from finetune_operator.planner.setting import Cut, Setting
@@ -161,6 +162,7 @@ def measure_paces(
 class Stretch(NamedTuple):
     """What the settings of one place have in common."""
 
+    world: int
     stage: Literal[0, 3]
     """3 where weights are gathered."""
     moved: float
@@ -168,6 +170,16 @@ class Stretch(NamedTuple):
     hidden: float
     optimizer: float
     spread: Spread
+
+
+class Passed(NamedTuple):
+    """The forward passes of an optimizer step on the busiest device."""
+
+    times: float
+    tokens: float
+    """Of one, padding included."""
+    attended: float
+    """What attention multiplies for one of these."""
 
 
 class Course:
@@ -178,9 +190,9 @@ class Course:
     ) -> None:
         """Count what doesn't depend on how the workload is spread."""
         self._device, self._precision = device, precision
-        self._sequences, self._forward = workload.sequences, workload.forward_passes(float(epochs))
-        self._work, self._rows = _count(workload), _rows_of(workload, data)
-        self._computed = Remembered(self._at_stage)
+        self._forward = workload.forward_passes(float(epochs))
+        self._work, self._passes = _count(workload), _passes_of(workload, data, batch)
+        self._computed, self._prices = Remembered(self._at_stage), Remembered(self._prices_at)
         self.steps = num_steps(data.rows, batch, epochs)
         self._tokens = max(1, round(workload.sequences * data.tokens * float(epochs)))
 
@@ -188,6 +200,7 @@ class Course:
         """That of all settings that differ from this one in micro-batch, accumulation and checkpointing alone."""
         work = self._work
         return Stretch(
+            setting.sharding.world,
             3 if setting.sharding.stage == 3 else 0,
             traffic_seconds(work, setting, node),
             FITTED.overlap if _prefetches(setting) else 0.0,
@@ -197,24 +210,28 @@ class Course:
 
     def step_seconds(self, cuts: Sequence[Cut], stretch: Stretch) -> list[float]:
         """Seconds of an optimizer step, for each way to cut its rows."""
-        stage, moved, hidden, optimizer, _ = stretch
-        computed = self._computed[stage]
+        world, stage, moved, hidden, optimizer, _ = stretch
+        computed = self._computed[stage, world]
         if not moved:
-            return [times * computed[micro_batch, again] + optimizer for micro_batch, times, again in cuts]
+            return [times * seconds + optimizer for times, seconds in [computed[cut] for cut in cuts]]
         return [
-            times * _together(computed[micro_batch, again], moved, hidden) + optimizer
-            for micro_batch, times, again in cuts
+            times * _together(seconds, moved, hidden) + optimizer for times, seconds in [computed[cut] for cut in cuts]
         ]
 
-    def _at_stage(self, stage: Literal[0, 3]) -> Remembered[tuple[int, Checkpointing], float]:
-        return Remembered(partial(self._compute, Remembered(partial(self._price, stage))))
+    def _at_stage(self, kind: tuple[Literal[0, 3], int]) -> Remembered[Cut, tuple[float, float]]:
+        stage, world = kind
+        return Remembered(partial(self._compute, self._prices[stage], world))
 
-    def _compute(self, prices: Mapping[Checkpointing, Price], shape: tuple[int, Checkpointing]) -> float:
-        """Seconds of computing one micro-batch."""
-        micro_batch, checkpointing = shape
-        seconds = prices[checkpointing].seconds(*self._rows[micro_batch * self._sequences])
+    def _prices_at(self, stage: Literal[0, 3]) -> Remembered[Checkpointing, Price]:
+        return Remembered(partial(self._price, stage))
+
+    def _compute(self, prices: Mapping[Checkpointing, Price], world: int, cut: Cut) -> tuple[float, float]:
+        """Forward passes of an optimizer step, and seconds of computing one."""
+        micro_batch, _, checkpointing = cut
+        times, tokens, attended = self._passes[micro_batch, world]
+        seconds = prices[checkpointing].seconds(tokens, attended)
         # a forward pass is one of three, or of four with recomputation
-        return seconds * (1 + self._forward / (4 if checkpointing is _FULL else 3))
+        return times, seconds * (1 + self._forward / (4 if checkpointing is _FULL else 3))
 
     def _price(self, stage: Literal[0, 3], checkpointing: Checkpointing) -> Price:
         device = self._device
@@ -232,14 +249,24 @@ def _count(workload: Workload) -> Work:
 
 
 @lru_cache(maxsize=256)
-def _rows_of(workload: Workload, data: DatasetFacts) -> Remembered[int, tuple[float, float]]:
-    """Tokens of a micro-batch of so many rows, and what attention multiplies of one of them."""
-    return Remembered(partial(_measure_rows, _count(workload), data))
+def _passes_of(workload: Workload, data: DatasetFacts, batch: int) -> Remembered[tuple[int, int], Passed]:
+    """What a step's forward passes are with so many rows at once on a device, and so many devices."""
+    find = _laid_out if workload.objective is Objective.SFT else _as_drawn
+    return Remembered(partial(find, workload, data, batch))
 
 
-def _measure_rows(work: Work, data: DatasetFacts, rows: int) -> tuple[float, float]:
+def _laid_out(workload: Workload, data: DatasetFacts, batch: int, shape: tuple[int, int]) -> Passed:
+    """Of rows that the trainer lays out."""
+    times, tokens, width = lay_out(data, batch, packed=workload.recipe.packed).passes[shape]
+    return Passed(times, tokens, _count(workload).attended(width))
+
+
+def _as_drawn(workload: Workload, data: DatasetFacts, batch: int, shape: tuple[int, int]) -> Passed:
+    """Of rows in any order."""
+    micro_batch, world = shape
+    rows = micro_batch * workload.sequences
     length = padded_length(data, rows)
-    return rows * length, work.attended(length)
+    return Passed(batch // (micro_batch * world), rows * length, _count(workload).attended(length))
 
 
 @cache
@@ -363,7 +390,7 @@ def launch_seconds(work: Work, setting: Setting, fit: Efficiency = FITTED) -> fl
 
 def traffic_seconds(work: Work, setting: Setting, node: NodeClass) -> float:
     """Seconds for moving weights and gradients in every micro-step."""
-    stage, offload, world, precision, _ = setting.sharding
+    stage, offload, world, precision = setting.sharding
     if stage < 2 and offload is _ON_DEVICE:
         return 0.0
     element, others = ELEMENT_BYTES[precision], (world - 1) / world
@@ -383,7 +410,7 @@ def traffic_seconds(work: Work, setting: Setting, node: NodeClass) -> float:
 
 def optimizer_seconds(work: Work, setting: Setting, node: NodeClass) -> float:
     """Seconds of the optimizer step, and of what is communicated once a step."""
-    stage, offload, world, precision, _ = setting.sharding
+    stage, offload, world, precision = setting.sharding
     share = work.trainable / (world if stage >= 1 else 1)
     element, others = ELEMENT_BYTES[precision], (world - 1) / world
     # all-reduce, or reduce and later gather: twice the gradients' size; ZeRO-2 has reduced already

@@ -31,6 +31,9 @@ FILE_BYTES: Final = 2
 EIGHT_BIT_BLOCKS: Final = 1.02
 """Bytes of an 8-bit moment with its scales; tensors below 4096 elements stay in 32 bits."""
 
+BLOCK: Final = 256
+"""Elements of a moment in 8 bits that share a scale."""
+
 RANK_HOST: Final = 3 * GIB
 """RAM of one training process on a GPU node: Python, torch, CUDA's host side, data; not measured by us."""
 
@@ -42,8 +45,6 @@ class Sharding(NamedTuple):
     offload: Offload
     world: int
     precision: PrecisionUsed
-    whole: bool = False
-    """Whether every device holds all weights before ZeRO-3 divides them, as under our own trainer."""
 
 
 class States(NamedTuple):
@@ -63,7 +64,8 @@ class States(NamedTuple):
     rooted: int
     """Of them, what is there while the loss is computed."""
     undivided: int
-    """What loading takes beyond weights and optimizer state, where it holds all weights first."""
+    """What loading takes beyond weights and optimizer state: a device rounds 4-bit weights itself, and holds them all
+    before ZeRO-3 divides them."""
     returned: int
     """1 where gradients of all layers' inputs stay to the end of the backward pass (FSDP with frozen weights)."""
 
@@ -75,15 +77,11 @@ def device_states(workload: Workload, sharding: Sharding) -> States:
     if workload.recipe.engine is not Engine.DEEPSPEED:
         return _torch_states(workload, sharding, element)
     shards = sharding.world if sharding.stage >= 1 else 1
-    trainable = workload.trainable
     on_host = sharding.offload is not Offload.NONE
     accumulated, step = _gradients(workload, sharding, element)
     weights = _weights(workload, sharding, element)
-    optimizer = 0 if on_host else _shard(trainable * optimizer_bytes(sharding), shards)
-    together = sharding.stage == 3 and (
-        workload.quantised > 0 or (sharding.whole and sharding.offload is not Offload.PARAMETERS)
-    )
-    whole = weight_bytes(workload, element) if together else 0
+    optimizer = 0 if on_host else _shard(state_bytes(workload, sharding), shards)
+    whole = weight_bytes(workload, element) if sharding.stage == 3 and workload.quantised else 0
     return States(
         weights=weights,
         optimizer=optimizer,
@@ -157,6 +155,19 @@ def optimizer_bytes(sharding: Sharding) -> int:
     return ADAM_BYTES if stepped_in_place else ADAM_BYTES + MASTER_BYTES
 
 
+def state_bytes(workload: Workload, sharding: Sharding) -> int:
+    """Bytes of all optimizer state, before anybody divides it.
+
+    bitsandbytes' moments in 8 bits have a 32-bit scale for each 256 of them; those of small tensors and of embeddings
+    stay in 32 bits (its source, 0.50.2, and transformers', 5.23).
+    """
+    if not workload.eight_bit:
+        return workload.trainable * optimizer_bytes(sharding)
+    wide = workload.wide_moments
+    moments = ADAM_BYTES * wide + -(-2 * (BLOCK + 4) * (workload.trainable - wide) // BLOCK)
+    return moments + (optimizer_bytes(sharding) - ADAM_BYTES) * workload.trainable
+
+
 def _weights(workload: Workload, sharding: Sharding, element: int) -> int:
     if sharding.offload is Offload.PARAMETERS:
         return 0
@@ -222,12 +233,16 @@ def host_bytes(workload: Workload, sharding: Sharding, ranks: int, *, accumulate
 def read_bytes(workload: Workload, precision: PrecisionUsed) -> int:
     """RAM of a process while it reads the weights.
 
-    Files are mapped, and their pages go back to whoever needs RAM; but a model whose files, taken to be in BF16, are in
-    another arithmetic than the run's is converted as a whole before it goes to the device.
+    Files are mapped, and their pages go back to whoever needs RAM; but routed experts, which are one tensor each in the
+    files and one a layer in the model, are put together, and a model whose files, taken to be in BF16, are in another
+    arithmetic than the run's is converted as a whole before it goes to the device.
     """
     a = workload.architecture
-    if precision is PrecisionUsed.BF16 or workload.quantised:
+    if workload.quantised:
         return FILE_BYTES * a.largest_tensor
+    if precision is PrecisionUsed.BF16:
+        experts = sum(g.count * g.feed_forward.expert_parameters for g in a.groups)
+        return FILE_BYTES * (experts + a.largest_tensor)
     return ELEMENT_BYTES[precision] * a.total_parameters
 
 

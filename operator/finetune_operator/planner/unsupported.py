@@ -51,7 +51,8 @@ def _on_disk(sizing: Sizing) -> Rejection:
         option=candidate.id.replace("-offload-", "-nvme-", 1),
         reason=RejectionReason.UNSUPPORTED_OFFLOAD,
         message=f"needs {gib(need)} of NVMe a node for weights and optimizer state; this version offloads nothing to "
-        "NVMe: DeepSpeed does so through libaio, which the trainer doesn't bring",
+        "NVMe: by DeepSpeed a run that was interrupted would go on without the optimizer's moments, and it would start "
+        "only where processes may lock gigabytes of RAM",
         remedy="take nodes with more RAM, or devices that share the state with ZeRO-3",
         need=need,
     )

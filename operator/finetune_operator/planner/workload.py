@@ -1,6 +1,6 @@
 """What is trained, as counts: one model and one method, before any choice of hardware."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
@@ -8,7 +8,8 @@ from typing import Final
 from finetune_operator.api.spec import Adapter, Method, Objective
 from finetune_operator.planner.activations import TokenCost, Trained, token_cost
 from finetune_operator.planner.architecture import Architecture, Layer, Linear, adapted_linears
-from finetune_operator.planner.recipe import OURS, Recipe
+from finetune_operator.planner.inference import DORA_COPIES, LayerPass, pass_through
+from finetune_operator.planner.recipe import OURS, Engine, Optimizer, Recipe
 
 SEQUENCES: Final = {Objective.DPO: 2, Objective.ORPO: 2, Objective.REWARD: 2}
 """Sequences that a row is trained as, where it isn't one: the preferred answer and the other go through together."""
@@ -20,8 +21,9 @@ once, and no second copy of it is kept."""
 ASIDE: Final = {Objective.KTO: 1}
 """Forward passes that every row takes beside its own: KTO measures how far answers that belong elsewhere have moved."""
 
-DORA_COPIES: Final = 3
-"""Copies of a weight that DoRA makes to measure its rows: the adapter's product, scaled, and added to the weight."""
+
+SMALLEST_IN_8_BITS: Final = 4096
+"""Elements of a tensor below which bitsandbytes keeps its moments in 32 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,6 +40,8 @@ class Workload:
     """Of the frozen ones: weights kept in four bits."""
     costs: tuple[TokenCost, ...]
     """What a token's activations cost, for each kind of layer."""
+    passes: tuple[LayerPass, ...]
+    """What a token takes in a forward pass that keeps nothing, for each kind of layer."""
     unpacked: int
     """Elements of the largest matrix that is unpacked for a moment, a 4-bit weight; 0 where there is none."""
     merged: int
@@ -45,6 +49,15 @@ class Workload:
     which PEFT multiplies the adapter out, and copies of the weight; 0 without DoRA."""
     objective: Objective
     recipe: Recipe
+    wide_moments: int
+    """Trainable parameters whose moments an 8-bit optimizer keeps in 32 bits: small tensors, and embeddings."""
+    largest_trained: int
+    """Elements of the largest tensor that is stepped on."""
+
+    @property
+    def eight_bit(self) -> bool:
+        """Whether our own trainer keeps moments in 8 bits."""
+        return self.recipe.engine is Engine.DEEPSPEED and self.recipe.optimizer is Optimizer.ADAMW_8BIT
 
     @property
     def parameters(self) -> int:
@@ -91,10 +104,13 @@ def read_workload(
         frozen=0 if full else total,
         quantised=_quantised(architecture, recipe) if quantised else 0,
         costs=tuple(token_cost(t) for t in trained),
+        passes=tuple(pass_through(t) for t in trained),
         unpacked=_unpacked(architecture, recipe) if quantised else 0,
         merged=max((m.inputs * (m.inputs + DORA_COPIES * m.outputs) for m in modules), default=0) if dora else 0,
         objective=objective,
         recipe=recipe,
+        wide_moments=_wide_of_all(architecture) if full else _wide_of_adapters(trained, adapter.rank, dora=dora),
+        largest_trained=architecture.largest_tensor if full else max(_tensors(modules, adapter.rank), default=0),
     )
 
 
@@ -126,6 +142,29 @@ def _trained(architecture: Architecture, method: Method, adapter: Adapter, recip
 def _adapter_parameters(modules: tuple[Linear, ...], rank: int, *, dora: bool) -> int:
     """Two matrices a module, and with DoRA a magnitude for each output."""
     return sum(rank * (m.inputs + m.outputs) + (m.outputs if dora else 0) for m in modules)
+
+
+def _wide_of_all(architecture: Architecture) -> int:
+    """Of a whole model: the table of embeddings, and what is in no linear module, such as norms."""
+    layers = sum(
+        g.count * (g.parameters - g.linear_weights - g.feed_forward.expert_parameters) for g in architecture.groups
+    )
+    return architecture.embedding_parameters + architecture.other_parameters + layers
+
+
+def _wide_of_adapters(trained: tuple[Trained, ...], rank: int, *, dora: bool) -> int:
+    """Of adapters: matrices and magnitudes that are small."""
+    return sum(
+        t.layer.count * sum(n for n in _tensors(t.modules, rank, dora=dora) if n < SMALLEST_IN_8_BITS) for t in trained
+    )
+
+
+def _tensors(modules: Iterable[Linear], rank: int, *, dora: bool = False) -> Iterator[int]:
+    """Elements of each tensor of adapters."""
+    for m in modules:
+        yield from (rank * m.inputs, rank * m.outputs)
+        if dora:
+            yield m.outputs
 
 
 def _unpacked(architecture: Architecture, recipe: Recipe) -> int:

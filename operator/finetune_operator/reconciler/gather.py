@@ -1,14 +1,15 @@
 """Everything that one pass decides on, out of what was seen; only a log is read from the API server."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
+from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.kube.client import Client
 from finetune_operator.kube.errors import KubeError
 from finetune_operator.kube.kinds import CLAIM_TEMPLATES, CONFIG_MAPS, JOBS, PODS, SERVICES, Kind, Object, uid_of
@@ -25,9 +26,10 @@ from finetune_operator.lifecycle.observed import (
     read_time,
 )
 from finetune_operator.lifecycle.phase import is_over
+from finetune_operator.reconciler.kept import Kept
 from finetune_operator.reconciler.pace import Pace
 from finetune_operator.reconciler.ports import Hardware
-from finetune_operator.reconciler.resource import SpecCache, is_suspended, nodes_of, read_identity, read_status
+from finetune_operator.reconciler.resource import Spec, is_suspended, read_identity, read_spec, read_status
 from finetune_operator.renderers import names
 from finetune_operator.renderers.bundle import Bundle
 from finetune_operator.renderers.placement import PLACEMENT_FILE, Placement
@@ -44,6 +46,9 @@ LOG_BYTES: Final = 256 << 10
 CHILDREN: Final = (JOBS, SERVICES, CONFIG_MAPS, CLAIM_TEMPLATES)
 """Kinds of what a job owns."""
 
+STATUSES: Final = 512
+"""Statuses that are kept as they were read: of jobs that move, each in a few passes within seconds."""
+
 ORIGIN: Final = "the cluster"
 """For sentences."""
 
@@ -55,7 +60,9 @@ class World:
     store: Store
     hardware: Hardware
     plan: Planner
-    read: SpecCache = field(default_factory=SpecCache)
+    specs: Kept[Spec] = field(default_factory=lambda: Kept(read_spec, "generation"))
+    statuses: Kept[FineTuneJobStatus] = field(default_factory=lambda: Kept(read_status, "resourceVersion", STATUSES))
+    choices: Kept[Chosen] = field(default_factory=lambda: Kept(_choice, "resourceVersion"))
     pace: Pace = field(default_factory=lambda: Pace(PROGRESS))
     """Of looks into a log."""
 
@@ -63,32 +70,29 @@ class World:
 def gather(world: World, found: Object, now: datetime) -> Observed:
     """What is seen of one job, without its log."""
     identity = read_identity(found)
-    job, problem = world.read(found)
+    spec = world.specs(found)
     owned = {kind: world.store.owned_by(kind, identity.uid) for kind in CHILDREN}
     maps = owned[CONFIG_MAPS]
     jobs = {j["metadata"]["name"]: j for j in owned[JOBS]}
-    facts_map = names.facts_name(identity, job) if job is not None else ""
-    kept = next((m for m in maps if m["metadata"]["name"] == facts_map), None)
-    inspection = jobs.get(names.inspection_name(identity, job)) if job is not None else None
-    output = names.output_of(job) if job is not None else ""
-    selector, tolerations = nodes_of(job)
+    kept = next((m for m in maps if m["metadata"]["name"] == spec.facts_map), None)
+    inspection = jobs.get(spec.inspection)
     return Observed(
         identity=identity,
-        job=job,
-        problem=problem,
-        status=read_status(found),
+        job=spec.job,
+        problem=spec.problem,
+        status=world.statuses(found),
         facts=_facts(kept),
         facts_since=read_time(kept["metadata"]["creationTimestamp"]) if kept is not None else None,
-        facts_map=facts_map,
+        facts_map=spec.facts_map,
         inspection=_seen(world, inspection) if inspection is not None else None,
-        chosen=_chosen(maps),
+        chosen=_chosen(world, maps),
         attempts={int(n): _seen(world, j) for j in jobs.values() if (n := _attempt(j)) is not None},
         children=tuple(_child(kind, c) for kind, found in owned.items() for c in found if not _goes(c)),
         events=(),
-        log_problem="",
-        capacity=partial(world.hardware.capacity, ORIGIN, selector, tolerations),
+        log_problem=None,
+        capacity=partial(world.hardware.capacity, ORIGIN, spec.selector, spec.tolerations),
         promised=partial(world.hardware.promised, (identity.namespace, identity.name)),
-        writers=partial(world.hardware.writing, (identity.namespace, identity.name), output),
+        writers=partial(world.hardware.writing, (identity.namespace, identity.name), spec.output),
         plan=world.plan,
         suspended=is_suspended(found),
         now=now,
@@ -106,7 +110,7 @@ async def with_log(seen: Observed, client: Client, pace: Pace) -> Observed:
         )
     except KubeError as e:
         return replace(seen, log_problem=str(e))
-    return replace(seen, events=tuple(_events((text or "").splitlines())))
+    return replace(seen, events=tuple(_events((text or "").splitlines())), log_problem="")
 
 
 def _log_pod(seen: Observed, pace: Pace) -> str | None:
@@ -116,7 +120,7 @@ def _log_pod(seen: Observed, pace: Pace) -> str | None:
     if current is None or first is None or is_over(seen.status.conditions):
         return None
     if first.end is not None:
-        return first.name if current.state in {JobState.COMPLETE, JobState.FAILED} else None
+        return first.name if current.state is not JobState.ACTIVE else None
     told = seen.status.progress
     due = told is None or seen.now - told.updated_at >= PROGRESS
     return first.name if first.running and due and pace.allows(current.uid, seen.now) else None
@@ -159,17 +163,20 @@ def _facts(kept: Object | None) -> InspectionFacts | None:
         return None
 
 
-def _chosen(maps: Sequence[Object]) -> Chosen | None:
+def _chosen(world: World, maps: Sequence[Object]) -> Chosen | None:
     """The choice that was made first, should there ever be two."""
     runs = [m for m in maps if PLACEMENT_FILE in (m.get("data") or {})]
     if not runs:
         return None
-    first = min(runs, key=lambda m: (m["metadata"].get("creationTimestamp") or "", m["metadata"]["name"]))
-    files = {name: text for name, text in first["data"].items() if name != PLACEMENT_FILE}
+    return world.choices(min(runs, key=lambda m: (m["metadata"].get("creationTimestamp") or "", m["metadata"]["name"])))
+
+
+def _choice(found: Mapping[str, Any]) -> Chosen:
+    files = {name: text for name, text in found["data"].items() if name != PLACEMENT_FILE}
     # not from the annotations, which aren't immutable
     return Chosen(
-        config_map=first["metadata"]["name"],
+        config_map=found["metadata"]["name"],
         option=json.loads(files[JOB_FILE])["prediction"]["option"],
         hash=Bundle(files=files).hash,
-        placement=Placement.model_validate(json.loads(first["data"][PLACEMENT_FILE]), strict=False, extra="ignore"),
+        placement=Placement.model_validate(json.loads(found["data"][PLACEMENT_FILE]), strict=False, extra="ignore"),
     )

@@ -1,7 +1,7 @@
 """A FineTuneJob as the API server holds it, as our own types."""
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -14,12 +14,10 @@ from finetune_operator.api.surroundings import refused_in_cluster
 from finetune_operator.exceptions import InvalidManifestError
 from finetune_operator.local.document import Document
 from finetune_operator.local.faults import validate
+from finetune_operator.renderers import names
 
 _WHERE: Final = "job"
 _WAITING: Final = {Reason.WAITING_FOR_CAPACITY, Reason.WAITING_FOR_OUTPUT}
-
-MOST: Final = 2048
-"""Jobs that are kept as they were read."""
 
 
 def read_identity(found: Mapping[str, Any]) -> Identity:
@@ -47,25 +45,41 @@ def read_resource(found: Mapping[str, Any]) -> tuple[FineTuneJob | None, str]:
     return (None, "; ".join(refused)) if refused else (job, "")
 
 
-class SpecCache:
-    """Jobs as they were read last: of one object the spec is the same as long as its generation is."""
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a job's spec says, and what follows from it for any pass."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most = most
-        self._kept: OrderedDict[str, tuple[int, tuple[FineTuneJob | None, str]]] = OrderedDict()
+    job: FineTuneJob | None
+    problem: str
+    """Why it is none."""
+    facts_map: str = ""
+    """Name of the ConfigMap that holds, or is to hold, what was read of model and data."""
+    inspection: str = ""
+    """Of the Job that reads them."""
+    output: str = ""
+    """The place that is written to, as the pods' label has it."""
+    selector: Mapping[str, str] = field(default_factory=dict)
+    """Labels that it wants of nodes."""
+    tolerations: Sequence[Mapping[str, Any]] = ()
+    """What it tolerates there, as a pod has it."""
 
-    def __call__(self, found: Mapping[str, Any]) -> tuple[FineTuneJob | None, str]:
-        """As read_resource."""
-        uid, generation = found["metadata"]["uid"], int(found["metadata"].get("generation") or 0)
-        known = self._kept.get(uid)
-        if known is not None and generation and known[0] == generation:
-            self._kept.move_to_end(uid)
-            return known[1]
-        read = read_resource(found)
-        self._kept[uid] = generation, read
-        if len(self._kept) > self._most:
-            self._kept.popitem(last=False)
-        return read
+
+def read_spec(found: Mapping[str, Any]) -> Spec:
+    """The same as long as the object's generation is."""
+    job, problem = read_resource(found)
+    if job is None:
+        return Spec(job, problem)
+    identity = read_identity(found)
+    selector, tolerations = nodes_of(job)
+    return Spec(
+        job=job,
+        problem=problem,
+        facts_map=names.facts_name(identity, job),
+        inspection=names.inspection_name(identity, job),
+        output=names.output_of(job),
+        selector=selector,
+        tolerations=tolerations,
+    )
 
 
 def read_status(found: Mapping[str, Any]) -> FineTuneJobStatus:
@@ -91,10 +105,8 @@ def is_suspended(found: Mapping[str, Any]) -> bool:
     return _fields(found.get("spec")).get("suspend") is True
 
 
-def nodes_of(job: FineTuneJob | None) -> tuple[Mapping[str, str], Sequence[Mapping[str, Any]]]:
-    """The labels that a job wants of nodes, and what it tolerates there, as a pod has them; nothing of no job."""
-    if job is None:
-        return {}, ()
+def nodes_of(job: FineTuneJob) -> tuple[Mapping[str, str], Sequence[Mapping[str, Any]]]:
+    """The labels that a job wants of nodes, and what it tolerates there, as a pod has them."""
     hardware = job.spec.hardware
     return hardware.node_selector, [
         t.model_dump(mode="json", by_alias=True, exclude_none=True) for t in hardware.tolerations

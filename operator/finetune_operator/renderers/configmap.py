@@ -7,17 +7,20 @@ from finetune_operator.planner.plan import Plan
 from finetune_operator.renderers import names
 from finetune_operator.renderers.bundle import Bundle
 from finetune_operator.renderers.inspection_request import REQUEST_FILE, inspection_request
-from finetune_operator.renderers.placement import PLACEMENT_FILE, placement_of
+from finetune_operator.renderers.placement import PLACEMENT_FILE, placement_of, sure_to_take
 from finetune_trainer.events import InspectionFacts
 
 
-def render_run(identity: Identity, bundle: Bundle, plan: Plan, commit: str | None = None) -> dict[str, Any]:
+def render_run(
+    job: FineTuneJob, identity: Identity, bundle: Bundle, plan: Plan, commit: str | None = None
+) -> dict[str, Any]:
     """Everything that all attempts of a run are started with; immutable, named by its content."""
+    placement = placement_of(plan, commit, sure_to_take(job, plan))
     found = _config_map(
         identity,
         names.run_name(identity, bundle.hash),
         "run",
-        {**bundle.files, PLACEMENT_FILE: placement_of(plan, commit).model_dump_json(by_alias=True)},
+        {**bundle.files, PLACEMENT_FILE: placement.model_dump_json(by_alias=True)},
     )
     found["metadata"]["annotations"] = {names.OPTION_ANNOTATION: plan.id, names.HASH_ANNOTATION: bundle.hash}
     return found

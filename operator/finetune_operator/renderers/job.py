@@ -116,7 +116,8 @@ def _resources(placement: Placement) -> dict[str, Any]:
     devices = {placement.resource: str(placement.devices_per_node)} if plugged else {}
     held = {"memory": str(placement.host_memory), **devices}
     claims = {"claims": [{"name": CLAIM}]} if by_claim(placement) else {}
-    return {"requests": {"cpu": str(placement.cores), **held}, "limits": held, **claims}
+    disk = {"ephemeral-storage": str(placement.disk)} if placement.disk else {}
+    return {"requests": {"cpu": str(placement.cores), **disk, **held}, "limits": held, **claims}
 
 
 def _affinity(identity: Identity, placement: Placement, labels: dict[str, str]) -> dict[str, Any]:

@@ -1,14 +1,16 @@
 """Where a job's model, rows and output are in its pods: which volumes are mounted, and the paths below them."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from finetune_operator.api.resource import FineTuneJob
-from finetune_operator.api.sources import AdapterSource, DataSource, HubSource, ImageSource, VolumeSource
+from finetune_operator.api.sources import AdapterSource, DataSource, HubSource, ImageSource, ModelSource, VolumeSource
 from finetune_operator.api.spec import FineTuneJobSpec
 from finetune_operator.api.surroundings import placed_data
 from finetune_operator.renderers.trainer_config import Places
+from finetune_trainer.job_config import ShownConfig
 
 ROOT: Final = "/finetune"
 """Above everything of ours in a pod."""
@@ -144,6 +146,7 @@ def in_pod(job: FineTuneJob, commit: str | None = None, *, with_output: bool = T
         train=tuple(path for at, path in rows.items() if at[1] == "train"),
         evaluation=next((path for at, path in rows.items() if at[1] == "evaluation"), None),
         output=layout.volume(spec.output.volume) if with_output else f"{WORK}/out",
+        shown=_shown(spec.model.source, spec.output.volume, commit),
     )
     return InPod(places=places, mounts=layout.found)
 
@@ -158,6 +161,21 @@ def _model(job: FineTuneJob, layout: _Layout) -> tuple[str, str]:
     if source.image is not None:
         return layout.image(source.image), f"{source.image.path} in {source.image.reference}"
     raise ValueError("a cluster has no local model; refused_in_cluster tells a person before")
+
+
+def _shown(source: ModelSource, output: VolumeSource, commit: str | None) -> ShownConfig:
+    result = _joined("", output.path).removeprefix("/") or "."
+    where = f"{json.dumps(result)} is on the volume of claim {output.claim_name}"
+    if source.hub is not None:
+        return ShownConfig(model=source.hub.repo, revision=commit or source.hub.revision, output=result, where=where)
+    if source.volume is not None:
+        path, place = source.volume.path, f"on that of {source.volume.claim_name}"
+    elif source.image is not None:
+        path, place = source.image.path, f"in image {source.image.reference}"
+    else:
+        raise ValueError("a cluster has no local model; refused_in_cluster tells a person before")
+    model = _joined("", path).removeprefix("/") or "."
+    return ShownConfig(model=model, revision=None, output=result, where=f"{where}, {json.dumps(model)} {place}")
 
 
 def _adapter(source: AdapterSource | None, layout: _Layout) -> str | None:

@@ -39,6 +39,7 @@ from finetune_trainer.job_config import (
     PreferenceConfig,
     QuantizationConfig,
     RowFormat,
+    ShownConfig,
     TrainFileConfig,
     TrainingConfig,
     WorldConfig,
@@ -85,6 +86,8 @@ class Places:
     output: str
     adapter: str | None = None
     """Folder of the adapter to go on from."""
+    shown: ShownConfig | None = None
+    """What a report names in place of paths in a pod."""
 
 
 def render_data(spec: FineTuneJobSpec, train: Sequence[str], evaluation: str | None) -> DataConfig:
@@ -125,12 +128,14 @@ def render_job(job: FineTuneJob, plan: Plan, architecture: Architecture, places:
         acceptance=_acceptance(spec),
         prediction=PredictionConfig(
             option=plan.id,
-            memory_bytes=plan.memory.components(),
+            memory_bytes=plan.training.components(),
+            phase_bytes=dict(plan.phases),
             tokens_per_second=plan.tokens_per_second.mid,
             trainable_parameters=plan.trainable_parameters,
             total_parameters=plan.total_parameters,
         ),
         output=places.output,
+        shown=places.shown,
     )
 
 
@@ -193,6 +198,7 @@ def render_asked_parent(spec: FineTuneJobSpec, path: str | None) -> dict[str, An
         "adapter": {
             "rank": asked.rank,
             "alpha": asked.alpha,
+            "rank_stabilized": asked.rank_stabilized,
             "dropout": float(asked.dropout),
             "target_modules": list(asked.target_modules),
         },
@@ -210,6 +216,7 @@ def _adapter(spec: FineTuneJobSpec, plan: Plan, architecture: Architecture) -> A
     return AdapterConfig(
         rank=adapter.rank,
         alpha=adapter.alpha,
+        rank_stabilized=adapter.rank_stabilized,
         dropout=float(adapter.dropout),
         target_modules=targets,
     )
@@ -236,6 +243,7 @@ def _training(training: Training, plan: Plan) -> TrainingConfig:
         max_grad_norm=float(training.max_grad_norm),
         seed=training.seed,
         precision=Precision(plan.precision.value),
+        optimizer=training.optimizer.value,
         gradient_checkpointing=plan.checkpointing is Checkpointing.FULL,
         packing=training.packing.value,
         evaluate_every_steps=_evaluated_every(training),

@@ -86,13 +86,13 @@ def refusals(manifest: dict[str, Any]) -> list[str]:
             id="two-outputs",
         ),
         pytest.param(
-            {"objective": "DPO", "training": {"evaluate": {"everySteps": 10}}},
-            "spec.training.evaluate: has no measure for objective: DPO; remove it, or write objective: SFT",
+            {"objective": "GRPO", "training": {"evaluate": {"everySteps": 10}}},
+            "spec.training.evaluate: has no measure for objective: GRPO; remove it, or write objective: SFT",
             id="held-out-loss-of-preferences",
         ),
         pytest.param(
-            {"objective": "KTO", "training": {"earlyStopping": {}}},
-            "spec.training.earlyStopping: has no measure for objective: KTO; remove it, or write objective: SFT",
+            {"objective": "GRPO", "training": {"earlyStopping": {}}},
+            "spec.training.earlyStopping: has no measure for objective: GRPO; remove it, or write objective: SFT",
             id="early-stopping-of-preferences",
         ),
         pytest.param(

@@ -7,9 +7,20 @@ from datetime import timedelta
 import pytest
 
 from finetune_operator.kube.errors import ServerError
-from finetune_operator.kube.kinds import CONFIG_MAPS, FINE_TUNE_JOBS, JOBS, NODES, PODS, Key, Kind, Object, uid_of
+from finetune_operator.kube.kinds import (
+    CONFIG_MAPS,
+    FINE_TUNE_JOBS,
+    JOBS,
+    NODES,
+    PODS,
+    RESOURCE_CLAIMS,
+    Key,
+    Kind,
+    Object,
+    uid_of,
+)
 from finetune_operator.kube.metrics import Metrics
-from finetune_operator.kube.mirror import SELECTORS, Mirror, Scope
+from finetune_operator.kube.mirror import SELECTORS, Matters, Mirror, Scope
 from finetune_operator.kube.store import DELETED, Store
 from finetune_operator.kube.workqueue import WorkQueue
 from tests.support.fake_cluster import FakeCluster
@@ -32,8 +43,9 @@ class World:
     store: Store = field(default_factory=Store)
     queue: WorkQueue = field(default_factory=lambda: WorkQueue(Metrics()))
 
-    def mirror(self, scope: Scope | None = None) -> Mirror:
-        return Mirror(self.cluster, self.store, self.queue, waits=_waits, scope=scope or Scope())
+    def mirror(self, scope: Scope | None = None, matters: Matters = lambda *_: True) -> Mirror:
+        scope = scope or Scope()
+        return Mirror(self.cluster, self.store, self.queue, waits=_waits, scope=scope, matters=matters)
 
     async def queued(self, seconds: float = 60) -> list[Key]:
         """The keys that come within that time."""
@@ -81,9 +93,10 @@ async def test_filling_lists_each_kind_once_and_queues_every_job(world: World) -
     assert await world.queued() == [A]
 
 
-async def test_a_scope_of_namespaces_lists_them_alone_but_nodes_whole(world: World) -> None:
-    await world.mirror(Scope(("x", "y"), (PODS, NODES))).fill()
-    assert [(r.kind, r.key[0]) for r in world.cluster.requests] == [(PODS, "x"), (PODS, "y"), (NODES, "")]
+async def test_a_scope_of_namespaces_lists_them_alone_but_whole_what_holds_devices(world: World) -> None:
+    await world.mirror(Scope(("x", "y"), (JOBS, PODS, RESOURCE_CLAIMS, NODES))).fill()
+    listed = [(r.kind, r.key[0]) for r in world.cluster.requests]
+    assert listed == [(JOBS, "x"), (JOBS, "y"), (PODS, ""), (RESOURCE_CLAIMS, ""), (NODES, "")]
 
 
 @pytest.mark.parametrize("kind", [JOBS, CONFIG_MAPS])
@@ -101,6 +114,36 @@ async def test_a_pod_concerns_the_job_of_its_job(world: World) -> None:
     child = world.cluster.add(JOBS, make("child", job, spec={}))
     await world.queued()
     world.cluster.add(PODS, make("pod", child, spec={}))
+    assert await world.queued() == [A]
+
+
+async def test_what_we_have_made_ourselves_is_no_news(world: World) -> None:
+    job = world.cluster.add(FINE_TUNE_JOBS, make("a", spec={}))
+    child = world.cluster.add(JOBS, make("child", job, spec={}))
+    world.store.observe(JOBS, "", child)
+    mirror = world.mirror()
+    mirror.observe(JOBS, "ADDED", child)
+    assert await world.queued() == []
+    mirror.observe(JOBS, DELETED, child)
+    assert await world.queued() == [A]
+
+
+async def test_a_status_of_our_own_is(world: World) -> None:
+    job = world.cluster.add(FINE_TUNE_JOBS, make("a", spec={}))
+    world.store.observe(FINE_TUNE_JOBS, "", job)
+    world.mirror().observe(FINE_TUNE_JOBS, "MODIFIED", job)
+    assert await world.queued() == [A]
+
+
+async def test_changes_that_don_t_matter_wake_nobody(world: World) -> None:
+    job = world.cluster.add(FINE_TUNE_JOBS, make("a", spec={}))
+    mirror = world.mirror(matters=lambda _kind, before, _after: before is None)
+    mirror.observe(JOBS, "ADDED", world.cluster.add(JOBS, make("child", job, spec={})))
+    assert await world.queued() == [A]
+    changed = make("child", job, spec={"suspend": True})
+    mirror.observe(JOBS, "MODIFIED", world.cluster.add(JOBS, changed))
+    assert await world.queued() == []
+    mirror.observe(JOBS, DELETED, world.cluster.add(JOBS, changed))
     assert await world.queued() == [A]
 
 

@@ -293,6 +293,15 @@ def test_a_log_that_may_not_be_read_stops_nothing() -> None:
     assert "pods/log is forbidden" in said(decision.status, "Running")[2]
 
 
+def test_what_a_log_said_stands_until_it_is_looked_at_again() -> None:
+    """A log is looked at now and then, and a pass comes more often: two would write a status each in turns."""
+    found = attempts(make_job(running()))
+    world = see(chosen=make_chosen(ONE), attempts=found, log_problem="pods/log is forbidden")
+    told = watched(running(), log_problem="pods/log is forbidden").status
+    assert run(later(replace(world, log_problem=None), told)).status == told
+    assert said(run(later(replace(world, log_problem=""), told)).status, "Running")[2] == "training"
+
+
 def test_success_is_the_result_that_was_left() -> None:
     decision = watched(ended(0, 0, said=success()), state="Complete")
     assert phase(decision) == "Succeeded"

@@ -7,7 +7,7 @@ import pytest
 from finetune_operator.api.conditions import ConditionType, find_condition
 from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.lifecycle.status import advance, begun, started
-from finetune_operator.planner.facts import DatasetFacts, Facts, ModelFacts
+from finetune_operator.planner.facts import DatasetFacts, Facts, ModelFacts, evaluated_at_most
 from finetune_operator.units import Bytes
 from finetune_trainer.events import (
     CheckpointEvent,
@@ -29,7 +29,7 @@ LATER = NOW + timedelta(minutes=1)
 
 FACTS = Facts(
     model=ModelFacts(config={"architectures": ["LlamaForCausalLM"]}, weight_bytes=Bytes(1)),
-    dataset=DatasetFacts(rows=10, tokens=100, p50=10, p95=12, longest=14),
+    dataset=DatasetFacts(rows=10, tokens=100, p50=10, p95=12, longest=14, evaluated=evaluated_at_most(14, 4)),
 )
 STEP = StepEvent(
     step=120,

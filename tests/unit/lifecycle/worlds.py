@@ -15,6 +15,7 @@ from finetune_operator.planner.planner import plan
 from finetune_operator.renderers.placement import Placement
 from finetune_operator.renderers.settings import RenderSettings
 from finetune_trainer.events import DataFacts, InspectionFacts, TokenLengths
+from tests.support.trainer_builders import make_shape
 from tests.unit.lifecycle.pods import BEGAN
 from tests.unit.planner.builders import SEVEN, make_capacity, make_gpus
 
@@ -47,7 +48,11 @@ def make_inspection(repo: str = SEVEN, rows: int = 1000) -> InspectionFacts:
     lengths = TokenLengths(p50=200, p95=400, max=512, total=rows * 220, answer_total=rows * 60)
     data = DataFacts(format="Alpaca", rows=rows, skipped=0, faults=(), fault_count=0, lengths=lengths)
     return InspectionFacts(
-        model_config_json=json.dumps(CATALOGUE[repo]), weight_bytes=1 << 30, train=data, evaluation=data
+        model_config_json=json.dumps(CATALOGUE[repo]),
+        weight_bytes=1 << 30,
+        train=data,
+        evaluation=data,
+        evaluated=make_shape(),
     )
 
 
@@ -68,7 +73,7 @@ def see(**overrides: Any) -> Observed:
         "attempts": {},
         "children": (),
         "events": (),
-        "log_problem": "",
+        "log_problem": None,
         "capacity": lambda: capacity,
         "promised": lambda: promised,
         "writers": lambda: (),

@@ -8,7 +8,7 @@ from finetune_operator.api.status import Checkpointing, Offload
 from finetune_operator.planner.architecture import read_architecture
 from finetune_operator.planner.capacity import Capacity, Device, NodeClass
 from finetune_operator.planner.catalogue import CATALOGUE
-from finetune_operator.planner.facts import DatasetFacts, Facts, ModelFacts
+from finetune_operator.planner.facts import DatasetFacts, Facts, ModelFacts, evaluated_at_most
 from finetune_operator.planner.plan import PrecisionUsed
 from finetune_operator.planner.question import Question, pose
 from finetune_operator.planner.recipe import OURS, Recipe
@@ -40,6 +40,7 @@ def make_data(rows: int = 12_400, longest: int = 2048, p50: int = 280, p95: int 
         p50=p50,
         p95=p95,
         longest=longest,
+        evaluated=evaluated_at_most(longest, min(longest, 60)),
     )
 
 

@@ -45,6 +45,8 @@ def make_ranked(name: str = "a", seconds: float = 3600, gib: float = 40, **overr
         accumulation=1,
         checkpointing=Checkpointing.NONE,
         memory=memory,
+        training=memory,
+        phases={},
         disk=nothing,
         allocated=nothing,
         reserved=nothing,

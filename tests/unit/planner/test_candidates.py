@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from finetune_operator.api.spec import Accelerator, Hardware, Method
+from finetune_operator.api.spec import Accelerator, Hardware, Method, OptimizerChoice
+from finetune_operator.api.status import Offload
 from finetune_operator.planner.candidates import device_counts, enumerate_candidates, powers_of_two
 from finetune_operator.planner.capacity import NodeClass
 from tests.unit.planner.builders import make_capacity, make_cpu, make_fleet, make_gpus
@@ -46,6 +47,13 @@ def test_two_gpus_can_share() -> None:
 def test_an_adapters_own_state_is_not_worth_sharing(method: Method) -> None:
     name = method.value.lower()
     assert ids(method, make_gpus(24, 2))[2:] == [f"{name}-2x24g", f"{name}-z3-2x24g", f"{name}-z3-offload-2x24g"]
+
+
+def test_moments_in_8_bits_are_neither_divided_nor_offloaded() -> None:
+    capacity = make_capacity(make_gpus(24, 2))
+    found = enumerate_candidates(None, Hardware(), capacity, OptimizerChoice.ADAMW_8BIT)
+    assert {(c.zero_stage, c.offload) for c in found} == {(0, Offload.NONE)}
+    assert [c.id for c in found if c.method is Method.FULL] == ["full-1x24g", "full-2x24g"]
 
 
 def test_four_bit_weights_are_shared_but_not_offloaded() -> None:

@@ -1,5 +1,7 @@
 """The arithmetic of a plan, line by line."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +10,7 @@ from finetune_operator.planner.explain import Explanation, explain, setting_of
 from finetune_operator.planner.memory import estimate
 from finetune_operator.planner.plan import Plan
 from finetune_operator.planner.planner import plan
+from finetune_operator.planner.recipe import PACKED
 from tests.unit.planner.builders import (
     SEVEN,
     SEVENTY,
@@ -17,6 +20,7 @@ from tests.unit.planner.builders import (
     make_data,
     make_facts,
     make_fleet,
+    make_gpus,
     make_spec,
     make_workload,
 )
@@ -52,7 +56,7 @@ def test_lines_add_up_to_what_a_device_must_hold(case: tuple[str, str]) -> None:
 def test_a_plan_can_be_estimated_again_from_what_it_says(case: tuple[str, str]) -> None:
     repo, option = case
     each = PLANS[repo][option]
-    assert estimate(make_workload(each.method, repo), setting_of(each, 2048)) == each.memory
+    assert estimate(make_workload(each.method, repo, recipe=PACKED), setting_of(each, make_data())) == each.memory
 
 
 def test_an_adapter_on_one_gpu() -> None:
@@ -63,7 +67,7 @@ def test_an_adapter_on_one_gpu() -> None:
         "gradients": "40.4 M trainable x 2 bytes",
         "optimizer": "40.4 M trainable x 12 bytes (32-bit copy and AdamW's two moments)",
         "activations": (
-            "1 row of 2048 tokens x 28 layers' inputs of 7.2 k bytes a token; one layer's backward pass 0.57 GiB: "
+            "1 line of 2048 tokens x 28 layers' inputs of 7.2 k bytes a token; one layer's backward pass 0.61 GiB: "
             "its own activations, computed again, its gradients"
         ),
         "context": "0.55 GiB for the driver, 2% of the rest for the allocator",
@@ -141,6 +145,59 @@ def test_a_cpu_has_no_ram_beside_its_memory() -> None:
     found = explain(first, make_spec(), facts)
     assert found.host is None
     assert found.lines[-1].formula == (
-        "0.88 GiB for Python, torch and what stands on them, 0.64 GiB that the heap keeps of freed tensors"
+        "0.88 GiB for Python, torch and what stands on them, 1.1 GiB that the heap keeps of freed tensors"
     )
     assert sum(line.bytes for line in found.lines) == first.memory.device_total
+
+
+def test_moments_in_8_bits_are_told() -> None:
+    spec = make_spec(method="Full", training={"optimizer": "AdamW8bit"})
+    (found, *_) = plan(spec, make_facts(TINY), FLEET).viable
+    (line,) = (n for n in explain(found, spec, make_facts(TINY)).lines if n.component == "optimizer")
+    assert line.bytes == found.memory.optimizer
+    assert line.formula == (
+        "135 M trainable: 32-bit copy, and AdamW's two moments in 8 bits with a scale for each 256; 28.3 M of them "
+        "in 32 bits"
+    )
+
+
+@pytest.mark.parametrize(
+    ("repo", "fields", "rows", "words"),
+    [
+        pytest.param(
+            SEVEN,
+            {},
+            12_400,
+            "they lie end to end, about 5.1 on a line of 2048 tokens: a step of 16 rows takes about 3.1 forward passes "
+            "instead of 16",
+            id="packed",
+        ),
+        pytest.param(
+            "openai/gpt-oss-20b",
+            {},
+            12_400,
+            "they go by length, each by itself: in models of the family gpt_oss rows of one line would see one another",
+            id="leaking",
+        ),
+        pytest.param(
+            SEVEN,
+            {"training": {"packing": "Never"}},
+            12_400,
+            "they go by length, each by itself: spec.training.packing is Never",
+            id="never",
+        ),
+        pytest.param(SEVEN, {}, 1, "they go by length, each by itself: there is one row", id="one"),
+        pytest.param(
+            SEVEN,
+            {"objective": "KTO"},
+            12_400,
+            "they stay in the order drawn, each by itself: with KTO they aren't laid end to end",
+            id="another-objective",
+        ),
+    ],
+)
+def test_it_says_how_rows_lie_and_why(repo: str, fields: dict[str, Any], rows: int, words: str) -> None:
+    spec, facts = make_spec(method="LoRA", **fields), make_facts(repo, make_data(rows=rows))
+    found = plan(spec, facts, make_capacity(make_gpus(80, 1)))
+    (first,) = (p for p in (*found.viable, *found.unlisted) if p.id == "lora-1x80g")
+    assert explain(first, spec, facts).rows == words

@@ -11,6 +11,7 @@ from finetune_operator.api.status import Checkpointing, Offload
 from finetune_operator.planner.head import logits_bytes
 from finetune_operator.planner.memory import PROCESS, Peak, estimate, heap_bytes, kept_activations, layer_bytes, moments
 from finetune_operator.planner.plan import MemoryEstimate, PrecisionUsed
+from finetune_operator.planner.recipe import PACKED
 from finetune_operator.planner.setting import Setting
 from finetune_operator.planner.states import device_states
 from finetune_operator.planner.workload import Workload
@@ -123,19 +124,28 @@ def test_accumulated_gradients_are_there_beside_activations() -> None:
 
 def test_one_row_needs_no_padding_and_no_mask() -> None:
     workload = make_workload()
-    one, two = (layer_bytes(workload.costs[0], make_setting(micro_batch=n)) for n in (1, 2))
+    one, two = (layer_bytes(workload, workload.costs[0], make_setting(micro_batch=n)) for n in (1, 2))
     # 2048 tokens a row: for each a mask of 2048 values and keys and values for 28 heads instead of 4
     assert two - 2 * one == 2 * 2048 * 2 * (2048 + 2 * (28 - 4) * 128)
 
 
+def test_rows_that_lie_end_to_end_need_a_mask_in_one_line_too() -> None:
+    packed, alone = make_workload(recipe=PACKED), make_workload()
+    one, line = (layer_bytes(w, w.costs[0], make_setting(micro_batch=1)) for w in (alone, packed))
+    assert line - one == 2048 * 2 * (2048 + 2 * (28 - 4) * 128)
+
+
 def test_without_checkpointing_every_layer_is_kept() -> None:
     workload, setting = make_workload(), make_setting(checkpointing=Checkpointing.NONE)
-    assert kept_activations(workload, setting) == 28 * layer_bytes(workload.costs[0], setting)
+    assert kept_activations(workload, setting) == 28 * layer_bytes(workload, workload.costs[0], setting)
 
 
 def test_dropout_masks_are_wider_on_a_cpu() -> None:
     workload = make_workload(dropout="0.1")
-    gpu, cpu = (layer_bytes(workload.costs[0], make_setting(accelerator=a)) for a in (Accelerator.GPU, Accelerator.CPU))
+    gpu, cpu = (
+        layer_bytes(workload, workload.costs[0], make_setting(accelerator=a))
+        for a in (Accelerator.GPU, Accelerator.CPU)
+    )
     assert cpu - gpu == 2048 * workload.costs[0].dropped
 
 

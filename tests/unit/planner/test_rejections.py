@@ -22,7 +22,7 @@ def verdicts(*classes: NodeClass) -> list[Verdict]:
 
 def test_the_plainest_and_the_nearest_of_each_method_are_told() -> None:
     told, untold = instructive(verdicts(make_gpus(24, 8)), None)
-    assert [r.option for r in told if r.option.startswith("lora")] == ["lora-z3-2x24g", "lora-1x24g"]
+    assert [r.option for r in told if r.option.startswith("lora")] == ["lora-z3-8x24g", "lora-1x24g"]
     assert all(r.option not in {t.option for t in told} for r in untold)
 
 
@@ -61,8 +61,8 @@ def test_what_would_be_said_again_is_said_once() -> None:
 
 
 def test_a_method_that_fits_has_only_its_plainest_way_told() -> None:
-    told, _ = instructive(verdicts(make_gpus(144, 8)), None)
-    assert [r.option for r in told if r.option.startswith("lora")] == ["lora-1x144g"]
+    told, _ = instructive(verdicts(make_gpus(146, 8)), None)
+    assert [r.option for r in told if r.option.startswith("lora")] == ["lora-1x146g"]
 
 
 def test_a_kind_of_device_that_is_not_there_is_told_once() -> None:

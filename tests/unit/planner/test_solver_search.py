@@ -65,7 +65,7 @@ def search_all(tried: Sequence[_Tried], totals: Mapping[Cut, int], place: Place)
 
 def compare_all(workload: Workload, place: Place, data: DatasetFacts, batch: int) -> Sized:
     """Every setting estimated in full."""
-    settings = settings_of(place, data.longest, batch)
+    settings = settings_of(place, data.longest, batch, data.evaluated)
     paces = measure_paces(workload, settings, place.node_class, data, "2")
     found = {
         s.cut: Sized(workload, s, e.device_total, e.host, p)

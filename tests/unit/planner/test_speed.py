@@ -12,6 +12,7 @@ from finetune_operator.planner.capacity import NodeClass
 from finetune_operator.planner.efficiency import ASSUMED, ONE_DEVICE, QUANTIZED, SEVERAL, Spread
 from finetune_operator.planner.facts import DatasetFacts
 from finetune_operator.planner.plan import PrecisionUsed
+from finetune_operator.planner.recipe import OURS, PACKED
 from finetune_operator.planner.setting import Setting
 from finetune_operator.planner.speed import (
     Pace,
@@ -259,10 +260,43 @@ def test_settings_have_the_same_speed_together_as_alone(node: NodeClass) -> None
         measure_pace(workload, s, node, data, "2") for s in settings
     )
     counted = work(Method.FULL)
-    assert measure_pace(workload, settings[2], node, data, "2").step_seconds == pytest.approx(
-        4 * micro_step_seconds(counted, settings[2], node, padded_length(data, 2))
-        + optimizer_seconds(counted, settings[2], node)
+    assert measure_pace(workload, settings[2], node, level(330), "2").step_seconds == pytest.approx(
+        4 * micro_step_seconds(counted, settings[2], node, 330) + optimizer_seconds(counted, settings[2], node)
     )
+
+
+def test_short_rows_end_to_end_take_fewer_passes_and_less_time() -> None:
+    alone, packed = (make_workload(Method.LORA, SEVEN, recipe=recipe) for recipe in (OURS, PACKED))
+    setting = make_setting(accumulation=16)
+    slow, quick = (measure_pace(w, setting, H100, make_data(), "1") for w in (alone, packed))
+    assert (quick.steps, quick.tokens) == (slow.steps, slow.tokens)
+    # 16 rows of 330 tokens are about 3 lines of 2048
+    assert quick.step_seconds < slow.step_seconds / 2
+    assert quick.tokens_per_second > 2 * slow.tokens_per_second
+    full, length = level(2048), setting.length
+    assert measure_pace(packed, setting, H100, full, "1") == measure_pace(alone, setting, H100, full, "1")
+    assert measure_pace(packed, setting, H100, full, "1").step_seconds == pytest.approx(
+        16 * micro_step_seconds(work(), setting, H100, length) + optimizer_seconds(work(), setting, H100)
+    )
+
+
+def test_rows_by_length_are_padded_less_than_in_the_order_drawn() -> None:
+    setting = make_setting(micro_batch=4, accumulation=16)
+    once = measure_pace(make_workload(Method.LORA, SEVEN), setting, H100, make_data(), "1")
+    drawn = 16 * micro_step_seconds(work(), setting, H100, padded_length(make_data(), 4))
+    assert once.step_seconds < drawn
+
+
+def test_devices_that_packing_leaves_no_line_for_make_nothing_faster() -> None:
+    packed = make_workload(Method.LORA, SEVEN, recipe=PACKED)
+    four, sixteen = (
+        measure_pace(packed, make_setting(world=n, accumulation=16 // n), H100, make_data(), "1") for n in (4, 16)
+    )
+    assert sixteen.step_seconds == pytest.approx(four.step_seconds, rel=0.05)
+    # a device for each row: a line is only longer than that
+    alone = make_workload(Method.LORA, SEVEN, recipe=OURS)
+    setting = make_setting(world=16)
+    assert measure_pace(alone, setting, H100, make_data(), "1").step_seconds < sixteen.step_seconds
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 import pytest
 
-from finetune_operator.api.spec import Method
+from finetune_operator.api.spec import Accelerator, Method
 from finetune_operator.api.status import Offload
 from finetune_operator.planner.memory import estimate
 from finetune_operator.planner.plan import PrecisionUsed
+from finetune_operator.planner.recipe import EIGHT_BIT, OURS
 from finetune_operator.planner.states import RANK_HOST, Sharding, device_states, host_bytes
 from finetune_operator.planner.workload import Workload
 from finetune_operator.planner.zero import reduce_bucket
@@ -55,6 +56,40 @@ def test_32_bits_under_zero_have_one(full: Workload) -> None:
     assert device_states(full, sharding(2, 2, precision=PrecisionUsed.FP32)).optimizer == 6 * P
 
 
+TABLE_OF_TINY = 49_152 * 576
+NORMS_OF_TINY = 61 * 576
+MATRICES_OF_TINY = 134_515_008 - TABLE_OF_TINY - NORMS_OF_TINY
+
+
+@pytest.mark.parametrize(("precision", "copy"), [(PrecisionUsed.BF16, 4), (PrecisionUsed.FP32, 0)])
+def test_moments_in_8_bits_have_a_scale_for_each_block(precision: PrecisionUsed, copy: int) -> None:
+    found = device_states(make_workload(Method.FULL, TINY, recipe=EIGHT_BIT), sharding(0, 1, precision=precision))
+    wide = 8 * (TABLE_OF_TINY + NORMS_OF_TINY)
+    assert found.optimizer == copy * 134_515_008 + wide + MATRICES_OF_TINY * 2 * 260 // 256
+
+
+@pytest.mark.parametrize(
+    ("rank", "wide"),
+    [
+        # 30 layers x (576 + 192 twice, 576 + 576 twice, 576 + 1536 thrice)
+        pytest.param(1, 305_280, id="all-are-small"),
+        # of 192 and 576 a side all, of 1536 none
+        pytest.param(7, 7 * 30 * (2 * (576 + 192) + 2 * (576 + 576) + 3 * 576), id="but-the-longest"),
+        pytest.param(64, 0, id="none"),
+    ],
+)
+def test_small_matrices_of_adapters_stay_in_32_bits(rank: int, wide: int) -> None:
+    assert make_workload(Method.LORA, TINY, recipe=EIGHT_BIT, rank=rank).wide_moments == wide
+
+
+def test_what_a_cpu_unpacks_for_a_step_is_planned() -> None:
+    plain, rounded = (
+        estimate(make_workload(Method.FULL, TINY, recipe=recipe), make_setting(accelerator=Accelerator.CPU))
+        for recipe in (OURS, EIGHT_BIT)
+    )
+    assert rounded.context - plain.context == 20 * TABLE_OF_TINY
+
+
 def test_offloaded_optimizer_leaves_the_device(full: Workload) -> None:
     found = device_states(full, sharding(2, 1, Offload.OPTIMIZER))
     assert (found.optimizer, found.accumulated) == (0, 0)
@@ -102,6 +137,13 @@ def test_a_model_that_is_converted_is_in_ram_as_a_whole_with_each_process(full: 
     assert host_bytes(packed, half, 2, accumulates=True) == 2 * (RANK_HOST + TABLE)
 
 
+def test_routed_experts_are_put_together_in_ram_by_each_process() -> None:
+    mixtral = make_workload(Method.LORA, "mistralai/Mixtral-8x7B-v0.1")
+    experts = 32 * 8 * 3 * 4096 * 14_336
+    found = host_bytes(mixtral, sharding(3, 2), 2, accumulates=True)
+    assert found == 2 * (RANK_HOST + 2 * (experts + mixtral.architecture.largest_tensor))
+
+
 def test_optimizer_state_comes_after_the_weights_have_been_read() -> None:
     lora = make_workload(Method.LORA)
     state = host_bytes(lora, sharding(2, 1, Offload.OPTIMIZER), 1, accumulates=False)
@@ -130,5 +172,14 @@ def test_four_bit_weights_are_whole_before_zero_3_divides_them() -> None:
     workload = make_workload(Method.QLORA, SEVENTY)
     alone, divided = (estimate(workload, make_setting(stage, world=4)) for stage in (0, 3))
     assert divided.device_total > 0.9 * (alone.weights + alone.context)
-    lora = estimate(make_workload(Method.LORA, SEVENTY), make_setting(3, world=4))
-    assert lora.weights + lora.gathered < make_workload(Method.LORA, SEVENTY).parameters
+
+
+@pytest.mark.parametrize("offload", [Offload.NONE, Offload.PARAMETERS])
+@pytest.mark.parametrize("method", [Method.FULL, Method.LORA, Method.DORA])
+def test_weights_in_16_bits_are_whole_on_no_device_that_zero_3_divides_them_among(
+    method: Method, offload: Offload
+) -> None:
+    workload = make_workload(method, SEVENTY)
+    assert device_states(workload, sharding(3, 8, offload)).undivided == 0
+    of_eight = estimate(workload, make_setting(3, world=8, offload=offload))
+    assert of_eight.weights + of_eight.gathered < 2 * workload.parameters // 8 + 5 * 10**9

@@ -38,6 +38,7 @@ def test_offloading_to_nvme_is_refused_with_its_need_where_a_node_has_it(nvme: b
         assert told.reason is RejectionReason.UNSUPPORTED_OFFLOAD
         assert told.need == 14 * 7_615_616_512
         assert "needs 99.3 GiB of NVMe a node" in told.message
+        assert "without the optimizer's moments" in told.message
 
 
 def test_nvme_is_no_word_where_ram_is_enough() -> None:

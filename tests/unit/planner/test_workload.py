@@ -1,11 +1,16 @@
 """Trainable parameters and activations of each method."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from finetune_operator.api.spec import Method, Objective
-from tests.unit.planner.builders import SEVEN, TINY, make_workload
+from finetune_operator.exceptions import InvalidManifestError
+from finetune_operator.planner.architecture import read_architecture
+from finetune_operator.planner.catalogue import CATALOGUE
+from finetune_operator.planner.question import pose, recipe_of
+from tests.unit.planner.builders import SEVEN, TINY, make_capacity, make_data, make_facts, make_spec, make_workload
 
 
 def test_full_trains_everything() -> None:
@@ -107,3 +112,28 @@ def test_kto_looks_aside_in_every_epoch() -> None:
 def test_a_reward_model_has_a_score_in_place_of_a_head() -> None:
     workload = make_workload(Method.FULL, SEVEN, objective=Objective.REWARD)
     assert workload.trainable == 7_615_616_512 - 152_064 * 3584 + 3584
+
+
+@pytest.mark.parametrize(
+    ("packing", "objective", "family", "packed"),
+    [
+        ("Auto", "SFT", "qwen2", True),
+        ("BestFit", "SFT", "qwen2", True),
+        ("Never", "SFT", "qwen2", False),
+        ("Auto", "DPO", "qwen2", False),
+        ("Auto", "SFT", "gpt_oss", False),
+    ],
+)
+def test_rows_lie_end_to_end_where_the_trainer_lays_them_so(
+    *, packing: str, objective: str, family: str, packed: bool
+) -> None:
+    spec = make_spec(training={"packing": packing}, objective=objective)
+    architecture = replace(read_architecture(CATALOGUE[SEVEN]), family=family)
+    assert recipe_of(spec, architecture, make_data()).packed is packed
+    assert not recipe_of(spec, architecture, make_data(rows=1)).packed
+
+
+def test_lines_are_refused_where_rows_would_see_one_another() -> None:
+    facts = make_facts("openai/gpt-oss-20b")
+    with pytest.raises(InvalidManifestError, match="family gpt_oss rows of one line would see one another; write Auto"):
+        pose(make_spec(training={"packing": "BestFit"}), facts, make_capacity())

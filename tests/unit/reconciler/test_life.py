@@ -8,8 +8,8 @@ import pytest
 
 from finetune_operator.kube.errors import ForbiddenError, ServerError
 from finetune_operator.kube.kinds import CONFIG_MAPS, FINE_TUNE_JOBS, JOBS, PODS, key_of
-from finetune_trainer.events import FailureEvent
-from tests.unit.lifecycle.pods import RESULT
+from finetune_trainer.events import CheckpointEvent, FailureEvent, ResumeEvent, format_event
+from tests.unit.lifecycle.pods import RESULT, ended
 from tests.unit.lifecycle.test_decide import make_step
 from tests.unit.lifecycle.worlds import make_inspection
 from tests.unit.reconciler.stage import KEY, Stage
@@ -340,5 +340,41 @@ def test_a_job_that_goes_is_left_to_the_garbage_collector() -> None:
         await stage.step()
         assert len(stage.cluster.writes) == before
         assert (stage.jobs(), stage.config_maps(), stage.cluster.all_of(PODS)) == ([], [], [])
+
+    asyncio.run(life())
+
+
+def test_the_checkpoint_of_a_stop_on_request_is_known_while_the_job_is_suspended() -> None:
+    async def life() -> None:
+        stage = Stage()
+        name = await training(stage)
+        (pod,) = [p for p in stage.cluster.all_of(PODS) if p["metadata"]["ownerReferences"][0]["name"] == name]
+        # a kubelet keeps its pod until the containers have ended and their end is told
+        stage.cluster.add(PODS, {**pod, "metadata": {**pod["metadata"], "finalizers": ["a-kubelet"]}})
+        stage.submit(plan={"option": "recommended"}, suspend=True)
+        await stage.step()
+        stage.log(name, [make_step(7), CheckpointEvent(step=7, path="/volumes/output/tickets/checkpoints/step-7")])
+        stopped = ended(0, 40, said=format_event(FailureEvent(code=40, message="stopped on request")))
+        (pod,) = [p for p in stage.cluster.all_of(PODS) if "deletionTimestamp" in p["metadata"]]
+        stage.cluster.add(PODS, {**pod, "status": stopped["status"]})
+        await stage.step()
+        assert stage.status["checkpoint"]["step"] == 7
+
+    asyncio.run(life())
+
+
+def test_the_checkpoint_that_a_run_goes_on_from_is_told() -> None:
+    async def life() -> None:
+        stage = Stage()
+        name = await training(stage)
+        stage.log(name, [ResumeEvent(step=5, path="/elsewhere/checkpoints/step-5")])
+        await stage.step(after=20)
+        assert (stage.status["checkpoint"]["step"], stage.status["checkpoint"]["path"]) == (
+            5,
+            "/elsewhere/checkpoints/step-5",
+        )
+        saved_at = stage.status["checkpoint"]["savedAt"]
+        await stage.step(after=20)
+        assert stage.status["checkpoint"]["savedAt"] == saved_at
 
     asyncio.run(life())

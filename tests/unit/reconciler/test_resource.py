@@ -4,7 +4,8 @@ from typing import Any
 
 from finetune_operator.api.status import FineTuneJobStatus
 from finetune_operator.lifecycle.status import chosen
-from finetune_operator.reconciler.resource import SpecCache, read_identity, read_resource, read_status
+from finetune_operator.reconciler.kept import Kept
+from finetune_operator.reconciler.resource import read_identity, read_resource, read_status
 from tests.unit.lifecycle.pods import BEGAN
 
 
@@ -70,7 +71,7 @@ def test_a_status_that_isn_t_ours_is_begun_anew() -> None:
 
 
 def test_a_job_is_read_again_when_its_spec_has_changed_and_only_then() -> None:
-    cached = SpecCache(most=2)
+    cached = Kept(read_resource, "generation", most=2)
     first, problem = cached(make_object())
     assert (first, problem) == read_resource(make_object())
     assert cached(make_object())[0] is first
@@ -87,7 +88,7 @@ def test_a_job_is_read_again_when_its_spec_has_changed_and_only_then() -> None:
 
 
 def test_an_object_without_a_generation_is_read_each_time() -> None:
-    cached = SpecCache()
+    cached = Kept(read_resource, "generation")
     for method in ("LoRA", "Full"):
         found = make_object(method=method)
         del found["metadata"]["generation"]
@@ -97,7 +98,7 @@ def test_an_object_without_a_generation_is_read_each_time() -> None:
 
 
 def test_jobs_that_nobody_looked_at_for_longest_are_forgotten() -> None:
-    cached = SpecCache(most=1)
+    cached = Kept(read_resource, "generation", most=1)
     first, _ = cached(make_object())
     other = make_object()
     other["metadata"]["uid"] = "v"

@@ -12,6 +12,7 @@ from finetune_operator.api.resource import FineTuneJob, Identity
 from finetune_operator.api.sources import AdapterSource, HubSource
 from finetune_operator.api.spec import Accelerator, Model
 from finetune_operator.api.surroundings import refused_in_cluster
+from finetune_operator.planner.cluster.nodes import UNTOLD_DISK
 from finetune_operator.planner.plan import Plan
 from finetune_operator.renderers.bundle import render_bundle
 from finetune_operator.renderers.configmap import render_run
@@ -19,20 +20,22 @@ from finetune_operator.renderers.inspection import render_inspection
 from finetune_operator.renderers.inspection_request import inspection_request
 from finetune_operator.renderers.job import render_attempt
 from finetune_operator.renderers.names import attempt_name, inspection_name, run_name
-from finetune_operator.renderers.placement import Placement, placement_of
+from finetune_operator.renderers.placement import Placement, placement_of, sure_to_take
 from finetune_operator.renderers.places import in_pod
 from finetune_operator.renderers.service import render_service
 from finetune_operator.renderers.settings import RenderSettings
-from finetune_operator.units import Bytes
+from finetune_operator.units import GIB, Bytes
 from finetune_trainer.job_config import COMMAND, JobConfig
 from tests.support.golden import check_golden
 from tests.support.plans import TINY_ARCHITECTURE, make_class, make_device, make_job, make_memory, make_plan
 from tests.support.pod_security import containers, violations
+from tests.unit.lifecycle.worlds import make_cluster_job
 
 IDENTITY: Final = Identity(
     name="tickets", namespace="support", uid="3f9a1c2b-0000-4000-8000-000000000000", generation=1
 )
 SETTINGS: Final = RenderSettings(trainer_image="registry.example/finetune-trainer:1")
+MODEL: Final = make_plan().total_parameters
 
 
 def on_hub() -> FineTuneJob:
@@ -62,6 +65,22 @@ def on_volumes() -> FineTuneJob:
     )
 
 
+def from_hub_on() -> FineTuneJob:
+    """An adapter on a volume goes on, with rows of two data sets, one of them private."""
+    rows = {"repo": "me/rows", "path": "data/train-*.parquet"}
+    private = {"repo": "me/check", "path": "check.jsonl", "tokenSecretRef": {"name": "hub", "key": "token"}}
+    return make_job(
+        model={
+            "source": {"hub": {"repo": "me/tiny"}},
+            "adapter": {"volume": {"claimName": "earlier", "path": "sft"}},
+        },
+        method="LoRA",
+        objective="DPO",
+        dataset={"train": {"source": {"hub": rows}}, "evaluation": {"source": {"hub": private}}},
+        output={"volume": {"claimName": "adapters", "path": "dpo"}},
+    )
+
+
 def on_two_nodes() -> Plan:
     device = make_device(product="NVIDIA-A100-SXM4-80GB")
     found = make_class(device=device, devices_per_node=8, nodes=4, resource="nvidia.com/gpu", cores=64)
@@ -84,8 +103,8 @@ CASES: Final[list[tuple[str, Callable[[], FineTuneJob], Callable[[], Plan]]]] = 
 def rendered(job: FineTuneJob, plan: Plan) -> list[dict[str, Any]]:
     """Everything that an attempt is made of, and the inspection before it."""
     bundle = render_bundle(job, plan, TINY_ARCHITECTURE, in_pod(job).places)
-    run = render_run(IDENTITY, bundle, plan)
-    placement = placement_of(plan)
+    run = render_run(job, IDENTITY, bundle, plan)
+    placement = placement_of(plan, disk=sure_to_take(job, plan))
     attempt = render_attempt(job, IDENTITY, run["metadata"]["name"], placement, 1, SETTINGS)
     service = render_service(IDENTITY, placement, 1)
     return [render_inspection(job, IDENTITY, SETTINGS), run, *([service] if service else []), attempt]
@@ -141,6 +160,32 @@ def test_shared_memory_is_bounded_and_counted() -> None:
     assert asked == int(on_cpu().memory.device_total * 1.25) + int(shm)
 
 
+@pytest.mark.parametrize(
+    ("job", "free", "asked"),
+    [
+        # one GiB for caches; the tiny model's 16-bit weights; 4 GiB of rows
+        pytest.param(on_volumes, 500 * GIB, GIB, id="nothing-is-fetched"),
+        pytest.param(on_hub, 500 * GIB, GIB + 2 * MODEL, id="a-model"),
+        pytest.param(from_hub_on, 500 * GIB, 5 * GIB + 2 * MODEL, id="a-model-and-rows"),
+        pytest.param(from_hub_on, 2 * GIB, 2 * GIB, id="no-more-than-the-node-had"),
+        pytest.param(from_hub_on, UNTOLD_DISK, None, id="nodes-don-t-tell-it"),
+    ],
+)
+def test_training_pods_ask_for_the_disk_that_their_volumes_are_sure_to_take(
+    job: Callable[[], FineTuneJob], free: int, asked: int | None
+) -> None:
+    plan = on_cpu()
+    there = replace(plan, node_class=replace(plan.node_class, disk=Bytes(free)))
+    _, pod = pods(job(), there)
+    (container,) = pod["containers"]
+    found = container["resources"]["requests"].get("ephemeral-storage")
+    assert found == (None if asked is None else str(asked))
+    # the volumes' limits hold it, and are no less
+    assert "ephemeral-storage" not in container["resources"]["limits"]
+    (limit,) = [v["emptyDir"]["sizeLimit"] for v in pod["volumes"] if v["name"] == "work"]
+    assert int(limit) > int(found or 0)
+
+
 def test_headroom_is_taken_as_far_as_the_node_has_it() -> None:
     plan = on_cpu()
     need = plan.memory.device_total
@@ -168,7 +213,9 @@ def test_the_trainer_is_told_the_same_places_that_are_mounted() -> None:
 
 def test_the_placement_comes_back_from_the_config_map() -> None:
     run = rendered(on_hub(), on_two_nodes())[1]
-    assert Placement.model_validate_json(run["data"]["placement.json"]) == placement_of(on_two_nodes())
+    assert Placement.model_validate_json(run["data"]["placement.json"]) == placement_of(
+        on_two_nodes(), disk=sure_to_take(on_hub(), on_two_nodes())
+    )
     assert run["immutable"] is True
 
 
@@ -217,22 +264,6 @@ def test_other_rows_are_inspected_under_another_name() -> None:
     assert same[0] == same[1] != inspection_name(IDENTITY, on_volumes())
 
 
-def from_hub_on() -> FineTuneJob:
-    """An adapter on a volume goes on, with rows of two data sets, one of them private."""
-    rows = {"repo": "me/rows", "path": "data/train-*.parquet"}
-    private = {"repo": "me/check", "path": "check.jsonl", "tokenSecretRef": {"name": "hub", "key": "token"}}
-    return make_job(
-        model={
-            "source": {"hub": {"repo": "me/tiny"}},
-            "adapter": {"volume": {"claimName": "earlier", "path": "sft"}},
-        },
-        method="LoRA",
-        objective="DPO",
-        dataset={"train": {"source": {"hub": rows}}, "evaluation": {"source": {"hub": private}}},
-        output={"volume": {"claimName": "adapters", "path": "dpo"}},
-    )
-
-
 def test_what_is_on_the_hub_is_fetched_one_by_one_each_with_its_own_token() -> None:
     for pod in pods(from_hub_on(), on_cpu()):
         fetches = {c["name"]: c for c in pod["initContainers"]}
@@ -271,3 +302,20 @@ def test_an_adapter_of_the_hub_is_fetched() -> None:
     (fetch,) = [c for c in pods(job, on_cpu())[-1]["initContainers"] if c["name"] == "fetch-adapter"]
     assert fetch["command"][3:] == ["me/sft", "main", "/finetune/work/adapter", "--adapter"]
     assert in_pod(job).places.adapter == "/finetune/work/adapter"
+
+
+@pytest.mark.parametrize(
+    ("source", "model", "revision", "where"),
+    [
+        ({"hub": {"repo": "me/base"}}, "me/base", "c0ffee", ""),
+        ({"volume": {"claimName": "models", "path": "./a//b"}}, "a/b", None, ', "a/b" on that of models'),
+        ({"image": {"reference": "r.example/m:1", "path": "."}}, ".", None, ', "." in image r.example/m:1'),
+    ],
+)
+def test_a_report_names_what_is_outside_of_the_pod(
+    source: dict[str, Any], model: str, revision: str | None, where: str
+) -> None:
+    shown = in_pod(make_cluster_job(model={"source": source}), "c0ffee").places.shown
+    assert shown is not None
+    assert (shown.model, shown.revision, shown.output) == (model, revision, "tickets")
+    assert shown.where == f'"tickets" is on the volume of claim adapters{where}'

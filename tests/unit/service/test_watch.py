@@ -5,9 +5,11 @@ from typing import Any
 
 import kopf
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from kubernetes.aio.client.configuration import Configuration
 
-from finetune_operator.handlers.watch import make_registry, make_settings, watch
+from finetune_operator.handlers.watch import WatchEndedError, make_registry, make_settings, watch
 from finetune_operator.kube.kinds import CONFIG_MAPS, JOBS, NODES, PODS, Kind
 from finetune_operator.kube.metrics import Metrics
 from finetune_operator.kube.mirror import Mirror, Scope
@@ -16,6 +18,9 @@ from finetune_operator.kube.workqueue import WorkQueue
 from tests.support.fake_cluster import FakeCluster
 
 pytestmark = pytest.mark.anyio
+
+VERBS = ["list", "watch", "patch"]
+NAMESPACES = Kind("", "v1", "namespaces", "Namespace", is_namespaced=False)
 
 
 def make_mirror(store: Store) -> Mirror:
@@ -27,7 +32,7 @@ def handlers(registry: kopf.OperatorRegistry) -> dict[str, Any]:
 
 
 async def test_every_kind_has_a_handler_that_names_its_group() -> None:
-    registry = make_registry(make_mirror(Store()), Configuration())
+    registry = make_registry(make_mirror(Store()), (PODS, NODES), Configuration())
     found = handlers(registry)
     assert list(found) == ["pods", "nodes"]
     selector = found["pods"].selector
@@ -36,7 +41,7 @@ async def test_every_kind_has_a_handler_that_names_its_group() -> None:
 
 async def test_events_reach_the_store() -> None:
     store = Store()
-    seen = handlers(make_registry(make_mirror(store), Configuration()))["nodes"].fn
+    seen = handlers(make_registry(make_mirror(store), (NODES,), Configuration()))["nodes"].fn
     node = {"metadata": {"name": "n1", "uid": "u", "resourceVersion": "1"}}
     await seen(event={"type": None, "object": node}, unused=1)
     assert [(n["kind"], n["metadata"]["name"]) for n in store.all_of(NODES)] == [("Node", "n1")]
@@ -46,7 +51,7 @@ async def test_events_reach_the_store() -> None:
 
 async def test_who_we_are_is_asked_for_at_each_login() -> None:
     configuration: Any = Configuration(host="https://server")
-    (handler,) = make_registry(make_mirror(Store()), configuration)._activities.get_all_handlers()
+    (handler,) = make_registry(make_mirror(Store()), (), configuration)._activities.get_all_handlers()
     login: Any = handler.fn
     for word in ("first", "second"):
         configuration.api_key["BearerToken"] = f"bearer {word}"
@@ -68,6 +73,42 @@ async def test_a_user_without_a_name_watches_too(monkeypatch: pytest.MonkeyPatch
     configuration: Any = Configuration(host="http://127.0.0.1:1")
     async with asyncio.timeout(20):
         await watch(make_mirror(Store()), configuration, ready=ready, stop=stop)
+
+
+async def answer(request: web.Request) -> web.StreamResponse:
+    """As a server that lists nothing, and breaks each watch off with an error that isn't 410."""
+    if request.path == "/version":
+        return web.json_response({"major": "1", "minor": "36"})
+    if request.path in {"/api", "/apis"}:
+        return web.json_response({"versions": ["v1"], "groups": []})
+    if request.path == "/api/v1":
+        kinds = [
+            {"name": k.plural, "kind": k.kind, "namespaced": k.is_namespaced, "singularName": "", "verbs": VERBS}
+            for k in (PODS, NODES, NAMESPACES)
+        ]
+        return web.json_response({"resources": kinds})
+    if "watch" not in request.query:
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
+    told = {"type": "ERROR", "object": {"kind": "Status", "code": 500, "message": "the disk is full"}}
+    return web.json_response(told)
+
+
+async def test_a_watch_that_the_server_breaks_off_is_told_in_a_sentence() -> None:
+    server = TestServer(_app())
+    await server.start_server()
+    try:
+        configuration: Any = Configuration(host=str(server.make_url("")))
+        with pytest.raises(WatchEndedError, match=r"can't be watched any more: .*the disk is full"):
+            async with asyncio.timeout(30):
+                await watch(make_mirror(Store()), configuration, ready=asyncio.Event(), stop=asyncio.Event())
+    finally:
+        await server.close()
+
+
+def _app() -> web.Application:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    return app
 
 
 def test_kopf_writes_nothing_and_keeps_nothing() -> None:

@@ -23,7 +23,7 @@ from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.job_config import Precision
 
 WEIGHTS = b"w" * 100
-LAYOUT = Layout(world=2, stage=3, rows=8, precision=Precision.BF16)
+LAYOUT = Layout(world=2, stage=3, rows=8, precision=Precision.BF16, optimizer="AdamW")
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +113,12 @@ def test_a_checkpoint_is_gone_on_from_however_it_is_divided(tmp_path: Path, chan
     [
         pytest.param({}, {"rows": 16}, "with 8 rows a step, and this job has 16", id="rows"),
         pytest.param({}, {"precision": Precision.FP32}, "in BF16, and this job computes in FP32", id="precision"),
+        pytest.param(
+            {},
+            {"optimizer": "AdamW8bit"},
+            "with the state of AdamW, and this job steps by AdamW8bit",
+            id="optimizer",
+        ),
         pytest.param(
             {"precision": Precision.FP16},
             {"precision": Precision.FP16, "world": 1, "stage": 0},

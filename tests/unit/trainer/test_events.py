@@ -18,7 +18,7 @@ from finetune_trainer.events import (
     format_event,
     parse_event,
 )
-from tests.support.trainer_builders import make_facts, make_fault, make_gpu_memory, make_memory, make_step
+from tests.support.trainer_builders import make_facts, make_fault, make_gpu_memory, make_memory, make_shape, make_step
 
 EVENTS: list[Event] = [
     InspectionFacts(
@@ -26,6 +26,7 @@ EVENTS: list[Event] = [
         weight_bytes=10**12,
         train=make_facts(skipped=1, faults=(make_fault(),), fault_count=1),
         evaluation=make_facts(),
+        evaluated=make_shape(),
     ),
     PhaseEvent(phase="baseline", message="evaluating", done=3, total=60),
     make_step(7, gradient_norm=None),

@@ -11,7 +11,7 @@ from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.job_config import AdapterConfig, ParentConfig
 from finetune_trainer.parent import check_parent
 
-ASKED = AdapterConfig(rank=8, alpha=16, dropout=0.0, target_modules=("all-linear",))
+ASKED = AdapterConfig(rank=8, alpha=16, rank_stabilized=False, dropout=0.0, target_modules=("all-linear",))
 CONFIG: dict[str, Any] = {
     "peft_type": "LORA",
     "task_type": "CAUSAL_LM",
@@ -51,9 +51,10 @@ def test_the_adapter_that_the_job_describes_is_taken(tmp_path: Path) -> None:
                 "model, and train a new adapter"
             ),
         ),
+        ({"use_rslora": True}, "counts alpha / sqrt(rank) times; write adapter.rankStabilized: true"),
         (
-            {"use_rslora": True},
-            "has use_rslora, which isn't trained here; merge it into the base model, and train a new adapter",
+            {"rank_pattern": {"q_proj": 4}},
+            "has rank_pattern, which isn't trained here; merge it into the base model, and train a new adapter",
         ),
         (
             {"bias": "all"},
@@ -79,6 +80,13 @@ def test_another_one_is_refused_with_what_to_write(changes: dict[str, Any], told
 def test_a_lora_adapter_is_not_dora(tmp_path: Path) -> None:
     with pytest.raises(TrainerError, match="is of LoRA; write method: LoRA or method: QLoRA"):
         check_parent(parent(tmp_path), "DoRA", "DPO", ASKED)
+
+
+def test_a_stabilized_one_goes_on_as_it_is(tmp_path: Path) -> None:
+    stabilized = ASKED.model_copy(update={"rank_stabilized": True})
+    check_parent(parent(tmp_path, use_rslora=True), "LoRA", "DPO", stabilized)
+    with pytest.raises(TrainerError, match=r"counts alpha / rank times; write adapter\.rankStabilized: false"):
+        check_parent(parent(tmp_path), "LoRA", "DPO", stabilized)
 
 
 def test_a_folder_without_one_is_refused(tmp_path: Path) -> None:

@@ -207,6 +207,20 @@ def test_the_lines_to_use_it_are_python(
     assert ("BitsAndBytesConfig" in lines) == (record.job.method == "QLoRA")
 
 
+@pytest.mark.parametrize(
+    ("model", "revision", "loaded"),
+    [("Qwen/Qwen2.5-7B", "abc", '"Qwen/Qwen2.5-7B", revision="abc", dtype='), ("qwen", None, '"qwen", dtype=')],
+)
+def test_paths_in_a_pod_aren_t_what_is_used(model: str, revision: str | None, loaded: str) -> None:
+    where = '"tickets" is on the volume of claim adapters'
+    shown = {"model": model, "revision": revision, "output": "tickets", "where": where}
+    text = render_usage(make_record(job=make_job(output="/finetune/claim-1/tickets", shown=shown)))
+    assert f"# {where}\n" in text
+    assert f"from_pretrained({loaded}" in text
+    assert 'PeftModel.from_pretrained(base, "tickets")' in text
+    assert "/finetune" not in text
+
+
 def test_the_report_says_that_the_base_was_judged_in_four_bits() -> None:
     job = make_job(method="QLoRA", quantization=FOUR_BITS)
     line = "base model's weights | rounded to 4 bits (NF4, scales rounded as well), in both evaluations as in training"

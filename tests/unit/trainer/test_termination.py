@@ -8,14 +8,16 @@ from finetune_operator.planner.catalogue import CATALOGUE
 from finetune_trainer.events import FailureEvent, InspectionFacts, ResultEvent, parse_event
 from finetune_trainer.progress import emit
 from finetune_trainer.termination import MAX_BYTES, TERMINATION, brief_config, last_word
-from tests.support.trainer_builders import make_facts, make_fault, make_step
+from tests.support.trainer_builders import make_facts, make_fault, make_shape, make_step
 
 FAULTS = tuple(make_fault(line, "ü" * 300) for line in range(10))
 
 
 def make_inspection(config: str, faults: int = 10) -> InspectionFacts:
     facts = make_facts(faults=FAULTS[:faults], fault_count=faults)
-    return InspectionFacts(model_config_json=config, weight_bytes=10**12, train=facts, evaluation=facts)
+    return InspectionFacts(
+        model_config_json=config, weight_bytes=10**12, train=facts, evaluation=facts, evaluated=make_shape()
+    )
 
 
 def make_result(sentence: str = "x", metrics: int = 1) -> ResultEvent:

@@ -5,8 +5,10 @@ from typing import Any
 
 import torch
 
+from finetune_trainer.data.batches import batches
 from finetune_trainer.data.examples import Example
-from finetune_trainer.evaluation import answer_log_probs, batches
+from finetune_trainer.division import dealt_out
+from finetune_trainer.evaluation import answer_log_probs
 from finetune_trainer.evidence import JudgedAnswers
 from finetune_trainer.interrupts import StopFlag
 from finetune_trainer.objectives.rows import padded
@@ -25,15 +27,15 @@ def scores(
     model: Any, sequences: Sequences, stop: StopFlag, ranks: Ranks, tick: Callable[[int, int], None]
 ) -> list[float]:
     """A reward model's score of each answer; ranks divide the work likewise."""
+    pad = model.config.get_text_config().pad_token_id
+    return _of_each(model, sequences, lambda some: answer_scores(model, some, pad), stop, ranks, tick)
 
-    def of(some: Sequences) -> list[float]:
-        batch = padded([ids for ids, _ in some], model.config.get_text_config().pad_token_id)
-        found: list[float] = model(**{k: v.to(model.device) for k, v in batch.items()}, use_cache=False)[0][
-            :, 0
-        ].tolist()
-        return found
 
-    return _of_each(model, sequences, of, stop, ranks, tick)
+def answer_scores(model: Any, sequences: Sequences, pad: int) -> list[float]:
+    """A reward model's score of each sequence of one batch."""
+    batch = padded([ids for ids, _ in sequences], pad)
+    found: list[float] = model(**{k: v.to(model.device) for k, v in batch.items()}, use_cache=False)[0][:, 0].tolist()
+    return found
 
 
 def _of_each(
@@ -46,11 +48,9 @@ def _of_each(
 ) -> list[float]:
     model.eval()
     found: dict[int, float] = {}
-    with torch.inference_mode():
-        for number, batch in enumerate(batches([len(ids) for ids, _ in sequences])):
-            if number % ranks.size != ranks.rank:
-                continue
-            stop.check()
+    every_batch = list(batches([len(ids) for ids, _ in sequences]))
+    with torch.no_grad():
+        for _, batch in dealt_out(every_batch, model, stop, ranks):
             found |= zip(batch, of([sequences[i] for i in batch]), strict=True)
             # the others are about as far
             tick(min(len(found) * ranks.size, len(sequences)), len(sequences))

@@ -44,6 +44,7 @@ def render_training(record: RunRecord) -> str:
             "learning rate",
             f"{scientific(t.learning_rate)}, {_schedule(t)}, warm-up over the first {100 * t.warmup_share:.3g}%",
         ),
+        *_optimizer(t),
         ("weight decay", f"{t.weight_decay:g}"),
         ("gradients clipped at norm", f"{t.max_grad_norm:g}" if t.max_grad_norm else "never"),
         *_evaluations(record),
@@ -72,6 +73,12 @@ def _preference(job: JobConfig) -> tuple[tuple[str, str], ...]:
 def _schedule(training: TrainingConfig) -> str:
     name = training.schedule.removesuffix("_with_warmup").replace("_", " ")
     return name if training.schedule_cycles is None else f"{name} ({training.schedule_cycles} cycles)"
+
+
+def _optimizer(training: TrainingConfig) -> tuple[tuple[str, str], ...]:
+    if training.optimizer == "AdamW":
+        return ()
+    return (("optimizer", "AdamW, its moments in 8 bits (bitsandbytes)"),)
 
 
 def _evaluations(record: RunRecord) -> tuple[tuple[str, str], ...]:
@@ -191,7 +198,9 @@ def _adapter(record: RunRecord) -> Iterable[tuple[str, str]]:
     if adapter is None:
         return ()
     targets = escape(", ".join(adapter.target_modules))
-    return (("adapter", f"rank {adapter.rank}, alpha {adapter.alpha}, dropout {adapter.dropout:g}, on {targets}"),)
+    times = ", times alpha / sqrt(rank) (rsLoRA)" if adapter.rank_stabilized else ""
+    size = f"rank {adapter.rank}, alpha {adapter.alpha}{times}"
+    return (("adapter", f"{size}, dropout {adapter.dropout:g}, on {targets}"),)
 
 
 def _batch(record: RunRecord) -> str:

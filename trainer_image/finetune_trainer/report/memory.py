@@ -32,9 +32,15 @@ def render_memory(memory: MemoryEvent) -> Iterable[str]:
     yield " ".join(_explained(memory))
     yield f"![Bars: predicted and measured memory of each component]({MEMORY_CHART})"
     yield table(
-        ("measured peak by phase", ">"),
-        [(PHASES[p], _marked(numbers.memory(b), bold=p == memory.peak)) for p, b in in_order(memory).items()],
+        ("peak by phase", ">predicted", ">measured", ">measured ÷ predicted"),
+        [_phase(memory, p, b) for p, b in in_order(memory).items()],
     )
+
+
+def _phase(memory: MemoryEvent, phase: MemoryPhase, measured: int) -> tuple[str, ...]:
+    planned = memory.predicted_phases.get(phase)
+    found = (numbers.memory(planned), numbers.ratio(measured, planned)) if planned else (NONE, NONE)
+    return (PHASES[phase], found[0], _marked(numbers.memory(measured), bold=phase == memory.peak), found[1])
 
 
 def in_order(memory: MemoryEvent) -> dict[MemoryPhase, int]:
@@ -71,7 +77,7 @@ def _explained(memory: MemoryEvent) -> Iterable[str]:
     above = [p for p in memory.phases if memory.phases[p] > memory.measured]
     if above:
         named = ", ".join(PHASES[p] for p in in_order(memory) if p in above)
-        sentences.append(f"Outside of training steps, which are what a plan predicts, more was taken by: {named}.")
+        sentences.append(f"Outside of training steps more was taken by: {named}.")
     return sentences
 
 

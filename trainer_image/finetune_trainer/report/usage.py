@@ -6,7 +6,7 @@ from typing import Final
 
 from finetune_trainer.data.examples import HEADINGS
 from finetune_trainer.evidence import RunRecord
-from finetune_trainer.job_config import Precision, RowFormat
+from finetune_trainer.job_config import JobConfig, Precision, RowFormat
 from finetune_trainer.report.markdown import code
 
 DTYPES: Final = {Precision.BF16: "bfloat16", Precision.FP16: "float16", Precision.FP32: "float32"}
@@ -24,13 +24,16 @@ _CONVERSATIONS: Final = frozenset({RowFormat.ALPACA, RowFormat.MESSAGES})
 def render_usage(record: RunRecord) -> str:
     """The section with the lines."""
     asked = _score(record) if record.job.objective == "Reward" else _ask(record)
-    lines = (*_load(record), "", *asked)
+    shown = record.job.shown
+    where = (f"# {shown.where}",) if shown is not None else ()
+    lines = (*where, *_load(record), "", *asked)
     return "\n\n".join(("## Use it", code("\n".join(lines), "python")))
 
 
 def _load(record: RunRecord) -> tuple[str, ...]:
     job = record.job
-    dtype, output = DTYPES[job.training.precision], str(Path(job.output))
+    dtype = DTYPES[job.training.precision]
+    output = job.shown.output if job.shown is not None else str(Path(job.output))
     tokenizer = f"tokenizer = AutoTokenizer.from_pretrained({_literal(output)})"
     scored = job.objective == "Reward"
     loader = "AutoModelForSequenceClassification" if scored else "AutoModelForCausalLM"
@@ -42,7 +45,7 @@ def _load(record: RunRecord) -> tuple[str, ...]:
             f"model = {loader}.from_pretrained({_literal(output)}, dtype={_literal(dtype)})",
             tokenizer,
         )
-    source = f"{_literal(job.model.path)}, dtype={_literal(dtype)}" + (", num_labels=1" if scored else "")
+    source = f"{_model(job)}, dtype={_literal(dtype)}" + (", num_labels=1" if scored else "")
     model = f"model = PeftModel.from_pretrained(base, {_literal(output)})"
     q = job.quantization
     if q is None:
@@ -61,6 +64,13 @@ def _load(record: RunRecord) -> tuple[str, ...]:
         model,
         tokenizer,
     )
+
+
+def _model(job: JobConfig) -> str:
+    if job.shown is None:
+        return _literal(job.model.path)
+    revision = job.shown.revision
+    return _literal(job.shown.model) + (f", revision={_literal(revision)}" if revision is not None else "")
 
 
 def _ask(record: RunRecord) -> tuple[str, ...]:
