@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-COMPILER: Final = Path(__file__).parents[3] / "trainer_image" / "portable-c++"
+COMPILER: Final = Path(__file__).parents[3] / "trainer_image" / "portable-cxx"
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_no_instructions_of_the_machine_that_compiles_are_asked_for(vectors: str
 
 def test_the_image_compiles_with_it() -> None:
     text = (COMPILER.parent / "Dockerfile").read_text(encoding="utf-8")
-    assert "CXX=/build/portable-c++" in text
-    assert "COPY trainer_image/portable-c++ ./" in text
+    assert "CXX=/build/portable-cxx" in text
+    assert "COPY trainer_image/portable-cxx ./" in text
     ignored = (COMPILER.parents[1] / ".dockerignore").read_text(encoding="utf-8")
-    assert "!trainer_image/portable-c++" in ignored.splitlines()
+    assert "!trainer_image/portable-cxx" in ignored.splitlines()
