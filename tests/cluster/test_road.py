@@ -163,9 +163,8 @@ def test_the_report_is_copied(road: Road) -> None:
     assert road.status["evaluation"]["decision"] in (folder / "finetune_report.md").read_text(encoding="utf-8")
     for name in ("evaluation_rows.jsonl", "finetune_report.md"):
         assert (folder / name).read_bytes() == (road.site.folder / "out" / name).read_bytes()
-    assert (
-        road.site.kubectl.items("pods", "-n", road.site.namespace, "-l", "app.kubernetes.io/name=finetune-report") == []
-    )
+    copiers = ("pods", "-n", road.site.namespace, "-l", "app.kubernetes.io/name=finetune-report")
+    wait_for(lambda: not road.site.kubectl.items(*copiers), "the pod that copied it to be gone")
 
 
 def test_the_log_is_told_in_words(road: Road) -> None:
