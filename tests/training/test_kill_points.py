@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("stack")
 TURNS: Final = {
     "start": 1,
     "data": 1,
-    "loading": 2,
+    "loading": 1,
     "baseline": 2,
     "training": 1,
     "step": 8,
