@@ -1,11 +1,6 @@
 """The plan's weights, gradients and optimizer state against DeepSpeed's own, on one and two ranks of CPU."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import pytest
 
@@ -15,6 +10,7 @@ from finetune_operator.planner.plan import PrecisionUsed
 from finetune_operator.planner.recipe import our_recipe
 from finetune_operator.planner.states import RANK_HOST, Sharding, States, device_states, host_bytes
 from finetune_operator.planner.workload import Workload, read_workload
+from tests.support.measured_apart import measure_apart
 from tests.support.oracle_states import ADAPTER, CONFIG, RUNS, Run
 
 OFF_BY = 0.01
@@ -30,19 +26,7 @@ Measured = Mapping[str, Sequence[Mapping[str, int]]]
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     """What each rank of each engine counted, in processes of their own: this one must not touch a tensor."""
     file = tmp_path_factory.mktemp("states") / "measured.json"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.support.oracle_states", str(file)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return _read(file)
-
-
-def _read(file: Path) -> Measured:
-    found: Measured = json.loads(file.read_text(encoding="utf-8"))
+    found: Measured = measure_apart("tests.support.oracle_states", file)
     return found
 
 

@@ -1,9 +1,6 @@
 """The planned memory of evaluating against torch's own count of the trainer's evaluation."""
 
-import json
-import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Mapping
 
@@ -18,6 +15,7 @@ from finetune_operator.planner.plan import PrecisionUsed
 from finetune_operator.planner.states import Sharding
 from finetune_operator.planner.workload import read_workload
 from tests.support.evaluation_cases import CASES, Case
+from tests.support.measured_apart import measure_apart
 
 TOO_LITTLE, TOO_MUCH = 0.14, 0.21
 """Shares of what evaluating takes beside weights that a plan may be off by; rows are bounded from above. The furthest
@@ -34,16 +32,9 @@ Measured = Mapping[str, Mapping[str, int]]
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     """Every case, measured in another process: this one must not touch a tensor."""
-    file = tmp_path_factory.mktemp("oracle") / "measured.json"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.support.evaluation_oracle", str(file)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
+    found: Measured = measure_apart(
+        "tests.support.evaluation_oracle", tmp_path_factory.mktemp("oracle") / "measured.json"
     )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, dict[str, int]] = json.loads(file.read_text(encoding="utf-8"))
     return found
 
 

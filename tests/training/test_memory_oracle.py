@@ -1,9 +1,6 @@
 """The plan's memory against torch's own count of a training step, for real models without their weights."""
 
-import json
-import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Mapping
 
@@ -17,6 +14,7 @@ from finetune_operator.planner.plan import PrecisionUsed
 from finetune_operator.planner.setting import Setting
 from finetune_operator.planner.states import Sharding
 from finetune_operator.planner.workload import Workload, read_workload
+from tests.support.measured_apart import measure_apart
 from tests.support.oracle_cases import CASES, Case
 
 WORST = 0.06
@@ -31,16 +29,7 @@ Measured = Mapping[str, Mapping[str, int]]
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     """Every case, measured in another process: this one must not touch a tensor."""
-    file = tmp_path_factory.mktemp("oracle") / "measured.json"
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.support.peak_oracle", str(file)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, dict[str, int]] = json.loads(file.read_text(encoding="utf-8"))
+    found: Measured = measure_apart("tests.support.peak_oracle", tmp_path_factory.mktemp("oracle") / "measured.json")
     return found
 
 

@@ -6,14 +6,14 @@ No torch here.
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final, Literal, NoReturn
+from typing import Annotated, Final, NoReturn
 
 from pydantic import Field, ValidationError
 
 from finetune_trainer.events import WarningEvent
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.files import sha256_of, sync_tree, write_json
-from finetune_trainer.job_config import Precision, StrictModel
+from finetune_trainer.job_config import Optimizer, Precision, StrictModel
 from finetune_trainer.progress import Emit
 
 MARKER: Final = "complete.json"
@@ -46,7 +46,7 @@ class Layout(StrictModel):
     rows: Annotated[int, Field(ge=1)]
     """That a step learns from, on all ranks: steps are counted in them."""
     precision: Precision
-    optimizer: Literal["AdamW", "AdamW8bit"]
+    optimizer: Optimizer
 
 
 class _Marker(StrictModel):

@@ -82,6 +82,9 @@ class Precision(StrEnum):
 Objective = Literal["SFT", "DPO", "ORPO", "KTO", "Reward"]
 """What the loss asks for."""
 
+Optimizer = Literal["AdamW", "AdamW8bit"]
+"""The second one's moments are in 8 bits, by bitsandbytes."""
+
 Method = Literal["Full", "LoRA", "QLoRA", "DoRA"]
 """How weights are trained."""
 
@@ -242,8 +245,7 @@ class TrainingConfig(StrictModel):
     """Gradients are scaled down to this norm; 0: never."""
     seed: Count
     precision: Precision
-    optimizer: Literal["AdamW", "AdamW8bit"]
-    """AdamW8bit: its moments in 8 bits, by bitsandbytes."""
+    optimizer: Optimizer
     gradient_checkpointing: bool
     packing: Literal["Auto", "BestFit", "Never"]
     """Whether rows lie end to end in lines as long as the longest; Auto: where the model keeps them apart."""

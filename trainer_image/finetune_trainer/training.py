@@ -34,7 +34,7 @@ from finetune_trainer.events import CheckpointEvent, ResumeEvent, StepEvent, War
 from finetune_trainer.exit_codes import ExitCode, TrainerError
 from finetune_trainer.held_out import HeldOut
 from finetune_trainer.interrupts import StopFlag
-from finetune_trainer.job_config import JobConfig, Precision
+from finetune_trainer.job_config import JobConfig, Optimizer, Precision
 from finetune_trainer.memory import MemoryMeter
 from finetune_trainer.memory_watch import MemoryWatch
 from finetune_trainer.objectives.preference import PreferenceLoss
@@ -49,7 +49,7 @@ from finetune_trainer.redivision import take_up
 from finetune_trainer.sampling import StepSampler, seed_of
 from finetune_trainer.watchdog import Watchdog
 
-OPTIMIZERS: Final = {
+OPTIMIZERS: Final[dict[Optimizer, str]] = {
     # one kernel for all tensors: torch's default makes a full-size temporary at each step
     "AdamW": "adamw_torch_fused",
     "AdamW8bit": "adamw_8bit",

@@ -108,7 +108,11 @@ TRAINED: Final = {
 
 def estimate(workload: Workload, setting: Setting) -> MemoryEstimate:
     """The peak of one device by component, in training or in an evaluation; they add up to it exactly."""
-    trained, evaluated = training_memory(workload, setting), evaluation_memory(workload, setting)
+    return highest(training_memory(workload, setting), evaluation_memory(workload, setting))
+
+
+def highest(trained: MemoryEstimate, evaluated: MemoryEstimate | None) -> MemoryEstimate:
+    """Of the two highest moments the higher one."""
     return trained if evaluated is None or evaluated.device_total <= trained.device_total else evaluated
 
 

@@ -14,7 +14,7 @@ from finetune_operator.planner.dominance import Contender, contend
 from finetune_operator.planner.facts import Facts
 from finetune_operator.planner.figures import figures_of
 from finetune_operator.planner.limits import hourly_cost
-from finetune_operator.planner.memory import evaluation_memory, phases_of, training_memory
+from finetune_operator.planner.memory import evaluation_memory, highest, phases_of, training_memory
 from finetune_operator.planner.plan import Advice, Plan, PlanSet, Rejection
 from finetune_operator.planner.question import Question, pose
 from finetune_operator.planner.ranking import rank
@@ -130,8 +130,8 @@ def _contender(sizing: Sizing) -> Contender:
 def _plan(question: Question, sizing: Sizing) -> Plan:
     candidate, workload, sized = sizing.candidate, sizing.workload, sizing.sized
     free = candidate.node_class.device.free
-    training, evaluation = training_memory(workload, sized.setting), evaluation_memory(workload, sized.setting)
-    memory = max((m for m in (training, evaluation) if m is not None), key=lambda m: m.device_total)
+    training = training_memory(workload, sized.setting)
+    memory = highest(training, evaluation_memory(workload, sized.setting))
     figures = figures_of(workload, sized.setting, memory, free)
     return Plan(
         id=candidate.id,

@@ -164,7 +164,7 @@ def _model(job: FineTuneJob, layout: _Layout) -> tuple[str, str]:
 
 
 def _shown(source: ModelSource, output: VolumeSource, commit: str | None) -> ShownConfig:
-    result = _joined("", output.path).removeprefix("/") or "."
+    result = _on_volume(output.path)
     where = f"{json.dumps(result)} is on the volume of claim {output.claim_name}"
     if source.hub is not None:
         return ShownConfig(model=source.hub.repo, revision=commit or source.hub.revision, output=result, where=where)
@@ -174,7 +174,7 @@ def _shown(source: ModelSource, output: VolumeSource, commit: str | None) -> Sho
         path, place = source.image.path, f"in image {source.image.reference}"
     else:
         raise ValueError("a cluster has no local model; refused_in_cluster tells a person before")
-    model = _joined("", path).removeprefix("/") or "."
+    model = _on_volume(path)
     return ShownConfig(model=model, revision=None, output=result, where=f"{where}, {json.dumps(model)} {place}")
 
 
@@ -187,5 +187,12 @@ def _adapter(source: AdapterSource | None, layout: _Layout) -> str | None:
 
 
 def _joined(root: str, path: str) -> str:
-    parts = [p for p in path.split("/") if p not in {"", "."}]
-    return "/".join([root, *parts])
+    return "/".join([root, *_parts(path)])
+
+
+def _on_volume(path: str) -> str:
+    return "/".join(_parts(path)) or "."
+
+
+def _parts(path: str) -> list[str]:
+    return [p for p in path.split("/") if p not in {"", "."}]
